@@ -1,0 +1,25 @@
+# Finds every third-party library; each is used by one folder (docs/decisions.md lists them).
+find_package(Eigen3 3.3 REQUIRED NO_MODULE)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_path(STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
+
+if(SAGITTA_DICOM)
+  # Debian's DCMTK config file names its libraries but no include folders; plain names are enough.
+  find_path(DCMTK_INCLUDE dcmtk/config/osconfig.h)
+  find_library(DCMTK_DCMDATA dcmdata)
+  if(DCMTK_INCLUDE AND DCMTK_DCMDATA)
+    set(SAGITTA_HAS_DICOM ON)
+  else()
+    message(WARNING "DCMTK not found: building without DICOM (reslice and make_phantom are left out). "
+                    "Install libdcmtk-dev, or pass -DSAGITTA_DICOM=OFF to silence this.")
+  endif()
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
