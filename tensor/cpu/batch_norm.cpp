@@ -1,0 +1,229 @@
+// Batch norm over the rows of a [P,C] matrix, with residual and ReLU fused in: one pass for the statistics
+// and one to apply; backward one pass of sums and one to apply. Bound by memory bandwidth.
+#include <cmath>
+
+#include "tensor/cpu/cpu_backend.h"
+#include "tensor/cpu/dispatch.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/cpu/reduce.h"
+
+namespace sagitta {
+
+using namespace cpu;
+
+namespace {
+
+// Mean and sum of squared deviations of every channel. Each chunk of rows is read twice while it is in the
+// cache (mean, then deviations from it), and chunks are merged by Chan's formula: no difference of large
+// numbers anywhere.
+template <class T, class Finish>
+void channel_moments(CachingAllocator& allocator, const T* x, std::int64_t rows, std::int64_t channels,
+                     const Finish& finish) {
+  const std::int64_t chunk_rows = rows_per_chunk(channels, sizeof(T)), chunks = ceil_div(rows, chunk_rows);
+  const Scratch<double> moments(allocator, chunks * 2 * channels);
+  parallel_chunks(rows, chunk_rows, [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
+    double* mean = moments.data() + chunk * 2 * channels;
+    double* deviation = mean + channels;
+    std::fill_n(mean, 2 * channels, 0.0);
+    for (std::int64_t row = begin; row < end; ++row)
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) mean[c] += static_cast<double>(x[row * channels + c]);
+    for (std::int64_t c = 0; c < channels; ++c) mean[c] /= static_cast<double>(end - begin);
+    for (std::int64_t row = begin; row < end; ++row)
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const double d = static_cast<double>(x[row * channels + c]) - mean[c];
+        deviation[c] += d * d;
+      }
+  });
+  parallel_for(channels, 16 * chunks, [&](std::int64_t c) {
+    double mean = 0, deviation = 0;
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const double before = static_cast<double>(chunk * chunk_rows);
+      const double count = static_cast<double>(std::min(chunk_rows, rows - chunk * chunk_rows));
+      const double delta = moments[chunk * 2 * channels + c] - mean;
+      mean += delta * count / (before + count);
+      deviation +=
+          moments[(chunk * 2 + 1) * channels + c] + delta * delta * before * count / (before + count);
+    }
+    finish(c, mean, deviation);
+  });
+}
+
+template <class T>
+void prepare_statistics(const BatchNormParams& params, CachingAllocator& allocator, const Tensor& x,
+                        Tensor& running_mean, Tensor& running_var, T* mean, T* rstd) {
+  const std::int64_t rows = x.shape().rows(), channels = x.shape().back();
+  T* const average = running_mean.data<T>();
+  T* const variance = running_var.data<T>();
+  if (!params.training) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      mean[c] = average[c];
+      rstd[c] = static_cast<T>(1 / std::sqrt(static_cast<double>(variance[c]) + params.eps));
+    }
+    return;
+  }
+  const double count = static_cast<double>(std::max<std::int64_t>(1, rows));
+  const double unbiased_count = std::max(1.0, count - 1);
+  const auto update = [&](T& running, double batch) {
+    running = static_cast<T>((1 - params.momentum) * static_cast<double>(running) + params.momentum * batch);
+  };
+  channel_moments(allocator, x.data<T>(), rows, channels,
+                  [&](std::int64_t c, double batch_mean, double deviation) {
+                    mean[c] = static_cast<T>(batch_mean);
+                    rstd[c] = static_cast<T>(1 / std::sqrt(deviation / count + params.eps));
+                    update(average[c], batch_mean);
+                    update(variance[c], deviation / unbiased_count);
+                  });
+}
+
+// The gradient that enters the normalization: dy, masked by the ReLU when there is one.
+template <bool kRelu, class T>
+inline T masked(const T* dy, const T* y, std::int64_t i) {
+  if constexpr (kRelu)
+    return y[i] > T(0) ? dy[i] : T(0);
+  else
+    return dy[i];
+}
+
+template <bool kRelu, bool kResidual, class T>
+void apply(const T* x, const T* residual, const T* gamma, const T* beta, const T* mean, const T* rstd,
+           std::int64_t rows, std::int64_t channels, T* y) {
+  parallel_for(rows, channels, [=](std::int64_t row) {
+    const T* in = x + row * channels;
+    const T* other = kResidual ? residual + row * channels : nullptr;
+    T* out = y + row * channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) {
+      T value = (in[c] - mean[c]) * (gamma[c] * rstd[c]) + beta[c];
+      if constexpr (kResidual) value += other[c];
+      if constexpr (kRelu) value = elementwise::Relu::f(value);
+      out[c] = value;
+    }
+  });
+}
+
+// Per channel: the factors of dx = a * g + b * (x - mean) + c.
+template <class T>
+struct InputGradient {
+  T* gradient;
+  T* deviation;
+  T* constant;
+};
+
+template <bool kRelu, class T>
+void backward(const BatchNormParams& params, CachingAllocator& allocator, std::int64_t rows,
+              std::int64_t channels, const T* x, const T* y, const T* gamma, const T* mean, const T* rstd,
+              const T* dy, const Target& dx, const Target& dgamma, const Target& dbeta,
+              const Target& dresidual) {
+  const Scratch<T> factors(allocator, 3 * channels);
+  const InputGradient<T> factor{factors.data(), factors.data() + channels, factors.data() + 2 * channels};
+  const auto add = [=](std::int64_t row, double* sums) {
+    double* sum = sums;
+    double* sum_deviation = sums + channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const T g = masked<kRelu>(dy, y, row * channels + c);
+      sum[c] += static_cast<double>(g);
+      sum_deviation[c] += static_cast<double>(g * (x[row * channels + c] - mean[c]));
+    }
+  };
+  const Scratch<double> totals(allocator, 2 * channels);
+  sum_over_rows(allocator, rows, 2 * channels, rows_per_chunk(channels, sizeof(T)), add,
+                [=, &totals](std::int64_t i, double total) { totals[i] = total; });
+  const double count = static_cast<double>(std::max<std::int64_t>(1, rows));
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double r = static_cast<double>(rstd[c]), scale = static_cast<double>(gamma[c]) * r;
+    const double sum = totals[c], sum_deviation = totals[channels + c];
+    if (dgamma) put(dgamma.dst.data<T>()[c], dgamma.accumulate, static_cast<T>(sum_deviation * r));
+    if (dbeta) put(dbeta.dst.data<T>()[c], dbeta.accumulate, static_cast<T>(sum));
+    factor.gradient[c] = static_cast<T>(scale);
+    factor.deviation[c] = params.training ? static_cast<T>(-scale * r * r * sum_deviation / count) : T(0);
+    factor.constant[c] = params.training ? static_cast<T>(-scale * sum / count) : T(0);
+  }
+  if (!dx && !dresidual) return;
+  T* const to_x = dx ? dx.dst.data<T>() : nullptr;
+  T* const to_residual = dresidual ? dresidual.dst.data<T>() : nullptr;
+  parallel_for(rows, channels, [=, &dx, &dresidual](std::int64_t row) {
+    const std::int64_t first = row * channels;
+    if (to_residual != nullptr) {
+      const auto value = [=](std::int64_t c) { return masked<kRelu>(dy, y, first + c); };
+      if (dresidual.accumulate)
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c) to_residual[first + c] += value(c);
+      else
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c) to_residual[first + c] = value(c);
+    }
+    if (to_x == nullptr) return;
+    const auto value = [=](std::int64_t c) {
+      return factor.gradient[c] * masked<kRelu>(dy, y, first + c) +
+             factor.deviation[c] * (x[first + c] - mean[c]) + factor.constant[c];
+    };
+    if (dx.accumulate)
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) to_x[first + c] += value(c);
+    else
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) to_x[first + c] = value(c);
+  });
+}
+
+}  // namespace
+
+void CpuBackend::batch_norm(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
+                            const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& y,
+                            Tensor& mean, Tensor& rstd) {
+  BatchNormParams plain = params;
+  plain.relu = false;
+  batch_norm_add_relu(plain, x, gamma, beta, {}, running_mean, running_var, y, mean, rstd);
+}
+
+void CpuBackend::batch_norm_backward(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
+                                     const Tensor& mean, const Tensor& rstd, const Tensor& dy,
+                                     const Target& dx, const Target& dgamma, const Target& dbeta) {
+  BatchNormParams plain = params;
+  plain.relu = false;
+  batch_norm_add_relu_backward(plain, x, {}, gamma, mean, rstd, dy, dx, dgamma, dbeta, {});
+}
+
+void CpuBackend::batch_norm_add_relu(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
+                                     const Tensor& beta, const Tensor& residual, Tensor& running_mean,
+                                     Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
+  dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
+    T* const m = mean.data<T>();
+    T* const r = rstd.data<T>();
+    prepare_statistics<T>(params, allocator_, x, running_mean, running_var, m, r);
+    const auto run = [&]<bool kRelu, bool kResidual>() {
+      apply<kRelu, kResidual, T>(x.data<T>(), kResidual ? residual.data<T>() : nullptr, gamma.data<T>(),
+                                 beta.data<T>(), m, r, x.shape().rows(), x.shape().back(), y.data<T>());
+    };
+    if (params.relu && residual)
+      run.template operator()<true, true>();
+    else if (params.relu)
+      run.template operator()<true, false>();
+    else if (residual)
+      run.template operator()<false, true>();
+    else
+      run.template operator()<false, false>();
+  });
+}
+
+void CpuBackend::batch_norm_add_relu_backward(const BatchNormParams& params, const Tensor& x, const Tensor& y,
+                                              const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
+                                              const Tensor& dy, const Target& dx, const Target& dgamma,
+                                              const Target& dbeta, const Target& dresidual) {
+  dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
+    const auto run = [&]<bool kRelu>() {
+      backward<kRelu, T>(params, allocator_, x.shape().rows(), x.shape().back(), x.data<T>(),
+                         kRelu ? y.data<T>() : nullptr, gamma.data<T>(), mean.data<T>(), rstd.data<T>(),
+                         dy.data<T>(), dx, dgamma, dbeta, dresidual);
+    };
+    if (params.relu)
+      run.template operator()<true>();
+    else
+      run.template operator()<false>();
+  });
+}
+
+}  // namespace sagitta

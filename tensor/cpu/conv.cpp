@@ -1,0 +1,203 @@
+// Convolution and its two gradients as matrix products over image patches (implicit im2col).
+// Rows of the product are output pixels; a row of `Patches` is the patch under the kernel, read straight from
+// the image while it is packed, so nothing of the size of an im2col buffer exists. Bound by the FMA units.
+#include "tensor/cpu/cpu_backend.h"
+#include "tensor/cpu/dispatch.h"
+#include "tensor/cpu/gemm.h"
+
+namespace sagitta {
+
+using namespace cpu;
+
+namespace {
+
+// A source (gemm_pack.h) whose row (n, a, b) is the patch of image n with its top left corner at pixel
+// (a * stride + top, b * stride + left), in the order [patch_height][patch_width][channels]; pixels outside
+// are zero.
+template <class T>
+struct Patches {
+  const T* images;  // [N, height, width, channels]
+  std::int64_t height, width, channels;
+  std::int64_t grid_height, grid_width;  // a < grid_height, b < grid_width
+  std::int64_t stride, top, left;
+  std::int64_t patch_width;
+
+  using Element = T;
+  struct Position {
+    const T* image;
+    std::int64_t a, b;
+  };
+  struct Column {
+    std::int64_t patch_row;
+    std::int64_t offset;  // in elements from the start of that patch row
+  };
+
+  Position at(std::int64_t row) const {
+    const std::int64_t grid = grid_height * grid_width;
+    const std::int64_t image = row / grid, pixel = row - image * grid, a = pixel / grid_width;
+    return {images + image * height * width * channels, a, pixel - a * grid_width};
+  }
+  void advance(Position& position) const {
+    if (++position.b < grid_width) return;
+    position.b = 0;
+    if (++position.a < grid_height) return;
+    position.a = 0;
+    position.image += height * width * channels;
+  }
+  Column column(std::int64_t index) const {
+    const std::int64_t row_length = patch_width * channels;
+    return {index / row_length, index % row_length};
+  }
+  // A patch row is contiguous in the image, across its pixels, up to the border.
+  Run<T> run(const Position& position, const Column& column, std::int64_t limit) const {
+    const std::int64_t y = position.a * stride + top + column.patch_row;
+    const std::int64_t x = (position.b * stride + left) * channels + column.offset;
+    const std::int64_t row_end = width * channels;
+    limit = std::min(limit, patch_width * channels - column.offset);
+    if (y < 0 || y >= height || x >= row_end) return {kZeros<T>, limit};
+    if (x < 0) return {kZeros<T>, std::min(limit, -x)};
+    return {position.image + y * row_end + x, std::min(limit, row_end - x)};
+  }
+};
+
+// The weights seen by one phase of the input gradient, as rows (patch row, patch column, output channel) of
+// input channels. Patch rows run against the kernel rows: first_row, first_row - stride, ...
+template <class T>
+struct PhaseWeights {
+  const T* weight;  // [outputs, kernel_height, kernel_width, inputs]
+  std::int64_t outputs, kernel_height, kernel_width, inputs;
+  std::int64_t first_row, first_column, patch_width, stride;
+
+  using Element = T;
+  using Column = std::int64_t;
+  struct Position {
+    const T* tap;  // of output 0
+    std::int64_t index, output;
+  };
+
+  const T* tap(std::int64_t index) const {
+    const std::int64_t row = first_row - index / patch_width * stride;
+    const std::int64_t column = first_column - index % patch_width * stride;
+    return weight + (row * kernel_width + column) * inputs;
+  }
+  Position at(std::int64_t row) const { return {tap(row / outputs), row / outputs, row % outputs}; }
+  void advance(Position& position) const {
+    if (++position.output < outputs) return;
+    position.output = 0;
+    // The step after the last row leads to no tap; its address is not formed.
+    if (++position.index < (first_row / stride + 1) * patch_width) position.tap = tap(position.index);
+  }
+  Column column(std::int64_t index) const { return index; }
+  Run<T> run(const Position& position, Column column, std::int64_t limit) const {
+    return {position.tap + position.output * kernel_height * kernel_width * inputs + column, limit};
+  }
+};
+
+// Where the rows of a phase go: every stride-th pixel of the image from (top, left).
+template <class T>
+struct PhasePixels {
+  T* images;  // [N, height, width, channels]
+  std::int64_t height, width, channels;
+  std::int64_t grid_height, grid_width, stride, top, left;
+  T* at(std::int64_t row) const {
+    const std::int64_t b = row % grid_width, a = row / grid_width % grid_height,
+                       n = row / grid_width / grid_height;
+    return images + ((n * height + top + a * stride) * width + left + b * stride) * channels;
+  }
+};
+
+// One axis of a phase: the pixels h = begin + a * stride with (h + padding) % stride == remainder get
+// contributions from the kernel rows remainder, remainder + stride, ... and from the output rows first + a,
+// first + a + 1, ...
+struct PhaseAxis {
+  std::int64_t begin, pixels, taps, first, last_tap;
+  PhaseAxis(std::int64_t extent, std::int64_t kernel, const Conv2dParams& params, std::int64_t remainder) {
+    const std::int64_t stride = params.stride;
+    begin = ((remainder - params.padding) % stride + stride) % stride;
+    pixels = begin < extent ? ceil_div(extent - begin, stride) : 0;
+    taps = remainder < kernel ? ceil_div(kernel - remainder, stride) : 0;
+    first = (begin + params.padding - remainder) / stride - (taps - 1);
+    last_tap = remainder + stride * (taps - 1);
+  }
+};
+
+bool is_plain_product(const Conv2dParams& params, const Shape& weight) {
+  return weight[1] == 1 && weight[2] == 1 && params.stride == 1 && params.padding == 0;
+}
+
+// The patches of x [N,H,W,I] under a kernel, one per pixel of y [N,OH,OW,O].
+template <class T>
+Patches<T> patches_of(const Conv2dParams& params, const Tensor& x, const Shape& weight, const Shape& y) {
+  const Shape& in = x.shape();
+  return {x.data<T>(), in[1],         in[2],           in[3],           y[1],
+          y[2],        params.stride, -params.padding, -params.padding, weight[2]};
+}
+
+}  // namespace
+
+void CpuBackend::conv2d(const Conv2dParams& params, const Tensor& x, const Tensor& weight, Tensor& y) {
+  dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
+    const Shape& w = weight.shape();
+    const GemmExtents extents{y.shape().rows(), w[0], w[1] * w[2] * w[3]};
+    const AlongRows<Matrix<T>> kernels{{weight.data<T>(), extents.k}};
+    const OutputRows<T> out{y.data<T>(), extents.n};
+    if (is_plain_product(params, w)) {
+      multiply<T>(allocator_, extents, AlongRows<Matrix<T>>{{x.data<T>(), w[3]}}, kernels, out, false);
+    } else {
+      const AlongRows<Patches<T>> patches{patches_of<T>(params, x, w, y.shape())};
+      multiply<T>(allocator_, extents, patches, kernels, out, false);
+    }
+  });
+}
+
+// dx is itself a convolution of dy for each phase of the stride: the pixels of dx whose coordinates have one
+// remainder meet the same kernel taps. With stride 1 there is one phase, with all taps.
+void CpuBackend::conv2d_backward_input(const Conv2dParams& params, const Tensor& weight, const Tensor& dy,
+                                       const Target& dx) {
+  if (!dx) return;
+  dispatch_floating(dy.dtype(), [&]<class T>(TypeTag<T>) {
+    const Shape& w = weight.shape();
+    const Shape& in = dx.dst.shape();
+    const Shape& out = dy.shape();
+    T* const pixels = dx.dst.data<T>();
+    if (is_plain_product(params, w)) {
+      multiply<T>(allocator_, {out.rows(), w[3], w[0]}, AlongRows<Matrix<T>>{{dy.data<T>(), w[0]}},
+                  AlongColumns<Matrix<T>>{{weight.data<T>(), w[3]}}, OutputRows<T>{pixels, w[3]},
+                  dx.accumulate);
+      return;
+    }
+    const std::int64_t stride = params.stride;
+    for (std::int64_t phase = 0; phase < stride * stride; ++phase) {
+      const PhaseAxis rows(in[1], w[1], params, phase / stride), columns(in[2], w[2], params, phase % stride);
+      if (rows.pixels == 0 || columns.pixels == 0) continue;
+      const AlongRows<Patches<T>> patches{{dy.data<T>(), out[1], out[2], out[3], rows.pixels, columns.pixels,
+                                           1, rows.first, columns.first, columns.taps}};
+      const AlongColumns<PhaseWeights<T>> kernels{
+          {weight.data<T>(), w[0], w[1], w[2], w[3], rows.last_tap, columns.last_tap, columns.taps, stride}};
+      const PhasePixels<T> target{pixels,         in[1],  in[2],      in[3],        rows.pixels,
+                                  columns.pixels, stride, rows.begin, columns.begin};
+      multiply<T>(allocator_, {in[0] * rows.pixels * columns.pixels, w[3], rows.taps * columns.taps * w[0]},
+                  patches, kernels, target, dx.accumulate);
+    }
+  });
+}
+
+void CpuBackend::conv2d_backward_weight(const Conv2dParams& params, const Tensor& x, const Tensor& dy,
+                                        const Target& dweight) {
+  if (!dweight) return;
+  dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
+    const Shape& w = dweight.dst.shape();
+    const GemmExtents extents{w[0], w[1] * w[2] * w[3], dy.shape().rows()};
+    const AlongColumns<Matrix<T>> gradients{{dy.data<T>(), w[0]}};
+    const OutputRows<T> out{dweight.dst.data<T>(), extents.n};
+    if (is_plain_product(params, w)) {
+      multiply<T>(allocator_, extents, gradients, AlongColumns<Matrix<T>>{{x.data<T>(), w[3]}}, out,
+                  dweight.accumulate);
+    } else {
+      const AlongColumns<Patches<T>> patches{patches_of<T>(params, x, w, dy.shape())};
+      multiply<T>(allocator_, extents, gradients, patches, out, dweight.accumulate);
+    }
+  });
+}
+
+}  // namespace sagitta

@@ -1,0 +1,38 @@
+// From a run-time dtype to a compile-time type: the one place where the CPU backend chooses a template.
+#pragma once
+#include <cstdint>
+
+#include "tensor/dtype.h"
+#include "tensor/error.h"
+
+namespace sagitta::cpu {
+
+template <class T>
+struct TypeTag {};
+
+// Calls f(TypeTag<T>{}) with T = float or double. Throws on any other dtype.
+template <class F>
+decltype(auto) dispatch_floating(DType dtype, F&& f) {
+  if (dtype == DType::f32) return f(TypeTag<float>{});
+  if (dtype == DType::f64) return f(TypeTag<double>{});
+  fail("cpu backend: dtype is {}, expected f32 or f64", name_of(dtype));
+}
+
+// As above for every type that a CPU tensor may hold.
+template <class F>
+decltype(auto) dispatch_any(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::i32:
+      return f(TypeTag<std::int32_t>{});
+    case DType::i64:
+      return f(TypeTag<std::int64_t>{});
+    case DType::i16:
+      return f(TypeTag<std::int16_t>{});
+    case DType::u8:
+      return f(TypeTag<std::uint8_t>{});
+    default:
+      return dispatch_floating(dtype, f);
+  }
+}
+
+}  // namespace sagitta::cpu

@@ -1,0 +1,112 @@
+#include "tensor/cpu/gemm.h"
+
+#include "tensor/cpu/cpu_backend.h"
+#include "tensor/cpu/dispatch.h"
+#include "tensor/cpu/fast_math.h"
+
+namespace sagitta {
+
+namespace cpu {
+
+namespace {
+
+constexpr std::int64_t kEnoughTasks = 16;  // for a handful of threads to share evenly
+constexpr std::int64_t kSmallestSplit =
+    4 * kMaxDepth;  // terms of the sum worth a partial result of their own
+constexpr std::int64_t kPartialElements = std::int64_t{1} << 21;
+constexpr std::int64_t kSerialWork =
+    100000;  // multiplications that one thread finishes before others wake up
+
+// Extent of one of `count` nearly equal parts of `extent`, a multiple of `unit`; never 0.
+std::int64_t part(std::int64_t extent, std::int64_t count, std::int64_t unit) {
+  return std::max(unit, ceil_div(ceil_div(extent, std::max<std::int64_t>(1, count)), unit) * unit);
+}
+
+}  // namespace
+
+GemmPlan plan_gemm(const GemmExtents& extents) {
+  const auto [m, n, k] = extents;
+  GemmPlan plan{};
+  plan.block_columns = part(n, ceil_div(n, kBlockColumns), 32);
+  plan.block_rows = part(m, ceil_div(m, kBlockRows), kTileRows);
+  const auto recount = [&] {
+    plan.row_blocks = ceil_div(m, plan.block_rows);
+    plan.column_blocks = ceil_div(n, plan.block_columns);
+    return plan.row_blocks * plan.column_blocks;
+  };
+  plan.splits = 1;
+  std::int64_t blocks = recount();
+  if (m * n * k < kSerialWork || blocks == 0) return plan;
+  // A long sum over a small C (the gradient of a weight) is split; otherwise C is cut finer.
+  if (blocks < kEnoughTasks && k >= 2 * kSmallestSplit) {
+    plan.splits = std::min({ceil_div(kEnoughTasks, blocks), k / kSmallestSplit,
+                            std::max<std::int64_t>(1, kPartialElements / (m * n))});
+    if (plan.splits > 1) blocks *= plan.splits;
+  }
+  while (blocks < kEnoughTasks && plan.block_rows > 2 * kTileRows * 4) {
+    plan.block_rows = part(plan.block_rows, 2, kTileRows);
+    blocks = recount() * plan.splits;
+  }
+  while (blocks < kEnoughTasks && plan.block_columns > 128) {
+    plan.block_columns = part(plan.block_columns, 2, 32);
+    blocks = recount() * plan.splits;
+  }
+  return plan;
+}
+
+namespace {
+
+// Calls body with the operand as the tile kernel wants it: panels along the axis that C keeps.
+template <class T, class Body>
+void with_operand(const T* data, std::int64_t row_length, bool panels_along_columns, const Body& body) {
+  if (panels_along_columns)
+    body(AlongColumns<Matrix<T>>{{data, row_length}});
+  else
+    body(AlongRows<Matrix<T>>{{data, row_length}});
+}
+
+}  // namespace
+
+}  // namespace cpu
+
+using namespace cpu;
+
+void CpuBackend::matmul(const MatmulParams& params, const Tensor& a, const Tensor& b, const Target& y) {
+  if (!y) return;
+  dispatch_floating(a.dtype(), [&]<class T>(TypeTag<T>) {
+    const std::int64_t m = a.shape()[params.transpose_a ? 1 : 0], k = a.shape()[params.transpose_a ? 0 : 1];
+    const std::int64_t n = b.shape()[params.transpose_b ? 0 : 1];
+    with_operand(a.data<T>(), a.shape()[1], params.transpose_a, [&](const auto& left) {
+      with_operand(b.data<T>(), b.shape()[1], !params.transpose_b, [&](const auto& right) {
+        multiply<T>(allocator_, {m, n, k}, left, right, OutputRows<T>{y.dst.data<T>(), n}, y.accumulate);
+      });
+    });
+  });
+}
+
+void CpuBackend::linear(const LinearParams& params, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        Tensor& pre, Tensor& y) {
+  dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
+    const std::int64_t m = x.shape()[0], k = x.shape()[1], n = weight.shape()[0];
+    T* out = y.data<T>();
+    T* before = pre ? pre.data<T>() : out;
+    const T* offsets = bias ? bias.data<T>() : nullptr;
+    fast::visit(params.activation, [&](auto f) {
+      const auto finish = [=](const Block& block) {
+        for (std::int64_t i = block.row_begin; i < block.row_end; ++i) {
+          T* row = before + i * n;
+          T* activated = out + i * n;
+          if (offsets != nullptr)
+            for (std::int64_t j = block.column_begin; j < block.column_end; ++j) row[j] += offsets[j];
+          if (f.kSaves == Saves::nothing && row == activated) continue;
+#pragma omp simd
+          for (std::int64_t j = block.column_begin; j < block.column_end; ++j) activated[j] = f.f(row[j]);
+        }
+      };
+      multiply<T>(allocator_, {m, n, k}, AlongRows<Matrix<T>>{{x.data<T>(), k}},
+                  AlongRows<Matrix<T>>{{weight.data<T>(), k}}, OutputRows<T>{before, n}, false, finish);
+    });
+  });
+}
+
+}  // namespace sagitta

@@ -1,0 +1,132 @@
+// Packing: how an operand of a matrix product is copied into the panels that the tile kernel reads.
+// A *source* is a matrix by rows that need not exist in memory: it answers run(position, column, limit) with
+// the longest contiguous stretch of that row. A plain matrix answers with the rest of the row; a convolution
+// answers with pixels of the image or with zeros for the padding (Patches in conv.cpp), so no im2col buffer
+// is ever made.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "tensor/cpu/gemm_kernel.h"
+
+namespace sagitta::cpu {
+
+// The largest depth (extent of the summed axis) that is packed at a time.
+inline constexpr std::int64_t kMaxDepth = 256;
+
+template <class T>
+inline constexpr T kZeros[kMaxDepth] = {};
+
+// A stretch of `length` contiguous elements of a source's row.
+template <class T>
+struct Run {
+  const T* data;
+  std::int64_t length;
+};
+
+// The plain source: a row-major matrix with `stride` elements from row to row.
+template <class T>
+struct Matrix {
+  const T* data;
+  std::int64_t stride;
+
+  using Element = T;
+  using Position = const T*;  // a row
+  using Column = std::int64_t;
+  Position at(std::int64_t row) const { return data + row * stride; }
+  void advance(Position& position) const { position += stride; }
+  Column column(std::int64_t index) const { return index; }
+  Run<T> run(Position position, Column column, std::int64_t limit) const {
+    return {position + column, limit};
+  }
+};
+
+// Says that the panels run along the rows (columns) of the source and the sum along its columns (rows).
+template <class Source>
+struct AlongRows {
+  Source source;
+};
+template <class Source>
+struct AlongColumns {
+  Source source;
+};
+
+// out[k][r] = from[r][k]: transposes Width rows of `length` elements in 4 x 4 squares of registers.
+template <int Width, class T>
+void transpose_rows(const T* const* from, std::int64_t length, T* out) {
+  typedef T Quad __attribute__((vector_size(4 * sizeof(T))));
+  typedef T UnalignedQuad __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
+  const auto load = [](const T* p) -> Quad { return *reinterpret_cast<const UnalignedQuad*>(p); };
+  const auto store = [](T* p, Quad q) { *reinterpret_cast<UnalignedQuad*>(p) = q; };
+  std::int64_t k = 0;
+  for (; k + 4 <= length; k += 4, out += 4 * Width)
+    for (int r = 0; r < Width; r += 4) {
+      const Quad a = load(from[r] + k), b = load(from[r + 1] + k);
+      const Quad c = load(from[r + 2] + k), d = load(from[r + 3] + k);
+      const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+                 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+                 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      store(out + r, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+      store(out + Width + r, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+      store(out + 2 * Width + r, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+      store(out + 3 * Width + r, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+    }
+  for (; k < length; ++k, out += Width)
+    for (int r = 0; r < Width; ++r) out[r] = from[r][k];
+}
+
+// Packs `count` panel elements from `begin` and `depth` summed elements from k0 into panels [depth][Width];
+// the last panel is filled up with zeros.
+template <int Width, class Source, class T = typename Source::Element>
+void pack(const AlongRows<Source>& operand, std::int64_t begin, std::int64_t count, std::int64_t k0,
+          std::int64_t depth, T* out) {
+  const Source& source = operand.source;
+  auto position = source.at(begin);
+  for (std::int64_t p = 0; p < count; p += Width, out += Width * depth) {
+    const int width = static_cast<int>(std::min<std::int64_t>(Width, count - p));
+    typename Source::Position rows[Width];
+    for (int r = 0; r < width; ++r, source.advance(position)) rows[r] = position;
+    for (std::int64_t k = 0; k < depth;) {
+      const auto column = source.column(k0 + k);
+      const T* from[Width];
+      std::int64_t length = depth - k;
+      for (int r = 0; r < width; ++r) {
+        const Run<T> run = source.run(rows[r], column, length);
+        from[r] = run.data;
+        length = run.length;
+      }
+      std::fill(from + width, from + Width, kZeros<T>);
+      transpose_rows<Width>(from, length, out + k * Width);
+      k += length;
+    }
+  }
+}
+
+template <int Width, class Source, class T = typename Source::Element>
+void pack(const AlongColumns<Source>& operand, std::int64_t begin, std::int64_t count, std::int64_t k0,
+          std::int64_t depth, T* out) {
+  const Source& source = operand.source;
+  for (std::int64_t p = 0; p < count; p += Width) {
+    const std::int64_t width = std::min<std::int64_t>(Width, count - p);
+    const auto first = source.column(begin + p);
+    auto position = source.at(k0);
+    for (std::int64_t k = 0; k < depth; ++k, source.advance(position), out += Width) {
+      const Run<T> whole = source.run(position, first, width);
+      if (whole.length == Width) {
+        std::memcpy(out, whole.data, Width * sizeof(T));
+        continue;
+      }
+      std::copy_n(whole.data, whole.length, out);
+      for (std::int64_t done = whole.length; done < width;) {
+        const Run<T> run = source.run(position, source.column(begin + p + done), width - done);
+        std::copy_n(run.data, run.length, out + done);
+        done += run.length;
+      }
+      std::fill(out + width, out + Width, T(0));
+    }
+  }
+}
+
+}  // namespace sagitta::cpu
