@@ -1,0 +1,119 @@
+// Node: one recorded operation, or a leaf that keeps its gradient.
+// Invariant: a node owns the gradient of its output and edges to nodes, never to values; an activation lives only as
+// long as an op struct saved it. Gradients are moved in when they are the first and added when they are not.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "tensor/backend.h"
+
+namespace sagitta::autograd {
+
+class Node;
+using NodePtr = std::shared_ptr<Node>;
+
+class Node {
+ public:
+  // `output` describes the value this node is the gradient of.
+  Node(std::vector<NodePtr> inputs, Spec output);
+  virtual ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Where an op writes (part of) the gradient of this node's output: allocated on first use, added to afterwards.
+  virtual Target gradient_target();
+  // Hands over a finished gradient without copying it when it is the first.
+  virtual void add_gradient(Tensor gradient);
+  virtual bool is_leaf() const { return false; }
+
+  // Spends the gradient: passes it on to the inputs, then drops everything saved and the edges.
+  void run_backward();
+  bool has_gradient() const { return static_cast<bool>(gradient_); }
+  const std::vector<NodePtr>& inputs() const { return inputs_; }
+  std::uint64_t creation_number() const { return creation_number_; }
+
+ protected:
+  virtual void backward(const Tensor& dy) = 0;
+  virtual void release() = 0;  // drop saved tensors
+
+  std::vector<NodePtr> inputs_;  // null: a constant, no gradient wanted
+  Spec output_;
+  Tensor gradient_;
+
+ private:
+  std::uint64_t creation_number_;
+};
+
+// A leaf keeps what arrives. Its gradient buffer may be bound to memory of the ParameterArena.
+class Leaf final : public Node {
+ public:
+  explicit Leaf(Spec output) : Node({}, std::move(output)) {}
+
+  Target gradient_target() override;
+  void add_gradient(Tensor gradient) override;
+  bool is_leaf() const override { return true; }
+
+  // The gradient; empty before the first backward().
+  Tensor gradient() const { return filled_ ? gradient_ : Tensor(); }
+  bool filled() const { return filled_; }
+  // Forgets the gradient without writing memory: the next one overwrites.
+  void clear() { filled_ = false; }
+  // From now on gradients are written to `buffer` (same shape and dtype as the value).
+  void bind(Tensor buffer) {
+    gradient_ = std::move(buffer);
+    filled_ = false;
+  }
+
+ protected:
+  void backward(const Tensor&) override {}
+  void release() override {}
+
+ private:
+  bool filled_ = false;
+};
+
+// What an op's backward sees of its inputs.
+class Inputs {
+ public:
+  explicit Inputs(const std::vector<NodePtr>& nodes) : nodes_(nodes) {}
+  bool wanted(std::size_t i) const { return nodes_[i] != nullptr; }
+  // Empty when input i is a constant.
+  Target target(std::size_t i) const { return wanted(i) ? nodes_[i]->gradient_target() : Target{}; }
+  void add(std::size_t i, const Tensor& gradient) const {
+    if (wanted(i)) nodes_[i]->add_gradient(gradient);
+  }
+
+ private:
+  const std::vector<NodePtr>& nodes_;
+};
+
+// The node of one op. `Op` is a plain struct whose members are exactly what backward needs, with
+//   void backward(const Tensor& dy, const Inputs& inputs);
+template <class Op>
+class OpNode final : public Node {
+ public:
+  OpNode(std::vector<NodePtr> inputs, Spec output, Op op)
+      : Node(std::move(inputs), std::move(output)), op_(std::move(op)) {}
+
+ protected:
+  void backward(const Tensor& dy) override {
+    if (!op_) throw_released();
+    op_->backward(dy, Inputs(inputs_));
+  }
+  void release() override { op_.reset(); }
+
+ private:
+  [[noreturn]] static void throw_released();
+  std::optional<Op> op_;
+};
+
+[[noreturn]] void throw_graph_released();
+template <class Op>
+void OpNode<Op>::throw_released() {
+  throw_graph_released();
+}
+
+}  // namespace sagitta::autograd

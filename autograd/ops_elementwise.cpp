@@ -1,0 +1,71 @@
+// Elementwise ops: the formulas stand in tensor/elementwise.h, here only what they save.
+#include "autograd/addition.h"
+#include "autograd/ops.h"
+#include "tensor/error.h"
+
+namespace sagitta::autograd {
+namespace {
+
+struct Unary {
+  UnaryOp op;
+  Tensor saved;
+  void backward(const Tensor& dy, const Inputs& inputs) {
+    dy.backend().unary_backward(op, saved, dy, inputs.target(0));
+  }
+};
+
+struct Binary {
+  BinaryOp op;
+  Tensor a, b;
+  void backward(const Tensor& dy, const Inputs& inputs) {
+    // One after the other: a and b may be the same variable, whose second gradient must see the first.
+    dy.backend().binary_backward(op, a, b, dy, inputs.target(0), {});
+    dy.backend().binary_backward(op, a, b, dy, {}, inputs.target(1));
+  }
+};
+
+struct Scale {
+  double alpha;
+  void backward(const Tensor& dy, const Inputs& inputs) { dy.backend().scale(dy, alpha, inputs.target(0)); }
+};
+
+struct Sum {
+  Spec input;
+  void backward(const Tensor& dy, const Inputs& inputs) {
+    const Tensor ones = full(*input.backend, input.shape, input.dtype, 1);
+    dy.backend().scale_by(ones, dy, inputs.target(0));
+  }
+};
+
+}  // namespace
+
+Variable unary(UnaryOp op, const Variable& x) {
+  Tensor y = x.value().like();
+  y.backend().unary(op, x.value(), y);
+  const Saves saves = saves_of(op);
+  Tensor saved = saves == Saves::input ? x.value() : saves == Saves::output ? y : Tensor();
+  return record(y, {x}, Unary{op, std::move(saved)});
+}
+
+Variable binary(BinaryOp op, const Variable& a, const Variable& b) {
+  require(a.shape() == b.shape(), "binary op: shapes differ, {} and {}", a.shape().str(), b.shape().str());
+  Tensor y = a.value().like();
+  y.backend().binary(op, a.value(), b.value(), y);
+  if (op == BinaryOp::add) return record(y, {a, b}, Addition{});
+  if (saves_of(op) == Saves::nothing) return record(y, {a, b}, Binary{op, {}, {}});
+  return record(y, {a, b}, Binary{op, a.value(), b.value()});
+}
+
+Variable scale(const Variable& x, double alpha) {
+  Tensor y = x.value().like();
+  y.backend().scale(x.value(), alpha, {y});
+  return record(y, {x}, Scale{alpha});
+}
+
+Variable sum(const Variable& x) {
+  Tensor y(x.value().backend(), {1}, x.value().dtype());
+  y.backend().sum(x.value(), y);
+  return record(y, {x}, Sum{Spec(x.value())});
+}
+
+}  // namespace sagitta::autograd
