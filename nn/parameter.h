@@ -1,0 +1,86 @@
+// Parameter and Buffer: the trained and the merely remembered state of a module.
+// Invariant: a parameter's full name is its Hugging Face name, so reading a checkpoint is a lookup. It declares its file
+// layout (never guessed from a shape) and may stand for several file tensors as consecutive row slices (fused q, k, v).
+#pragma once
+#include <string>
+#include <vector>
+
+#include "autograd/variable.h"
+#include "nn/context.h"
+#include "nn/init.h"
+
+namespace sagitta::nn {
+
+class Module;
+
+// How a tensor is laid out in a checkpoint file.
+enum class FileLayout {
+  same,  // as in memory
+  oihw,  // convolution weights: file [O,I,KH,KW], memory [O,KH,KW,I]
+};
+
+// What a parameter is to the optimizer: decides weight decay (nn/arena.h).
+enum class Role { weight, bias, batch_norm_weight, batch_norm_bias, layer_norm_weight, layer_norm_bias, embedding };
+
+// Rows [begin, end) of a parameter that have a file name of their own, relative to the module.
+struct FileSlice {
+  std::string name;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+struct ParameterOptions {
+  Init init = {};
+  Role role = Role::weight;
+  FileLayout layout = FileLayout::same;
+  std::vector<FileSlice> slices = {};  // empty: one file tensor with the parameter's own name
+};
+
+class Parameter {
+ public:
+  // Registers itself with `owner` under `name`.
+  Parameter(Module* owner, std::string name, const Context& context, const Shape& shape, ParameterOptions options);
+  Parameter(const Parameter&) = delete;
+  Parameter& operator=(const Parameter&) = delete;
+
+  const autograd::Variable& variable() const { return variable_; }
+  operator const autograd::Variable&() const { return variable_; }
+  const Tensor& value() const { return variable_.value(); }
+  const Shape& shape() const { return variable_.shape(); }
+  const std::string& name() const { return name_; }
+  const Init& init() const { return options_.init; }
+  Role role() const { return options_.role; }
+  FileLayout layout() const { return options_.layout; }
+  const std::vector<FileSlice>& slices() const { return options_.slices; }
+
+  autograd::Leaf& leaf() const { return static_cast<autograd::Leaf&>(*variable_.node()); }
+  // Overwrites the value (row-major, as in memory).
+  void assign(const std::vector<double>& values);
+  // Moves value and gradient into the given memory of equal shape, keeping the value.
+  void rebind(Tensor value, Tensor gradient);
+
+ private:
+  std::string name_;
+  ParameterOptions options_;
+  autograd::Variable variable_;
+};
+
+// State that no gradient reaches: running statistics, counters.
+class Buffer {
+ public:
+  Buffer(Module* owner, std::string name, const Context& context, const Shape& shape, DType dtype, double start);
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  Tensor& value() { return value_; }
+  const Tensor& value() const { return value_; }
+  const std::string& name() const { return name_; }
+  void reset() { value_.backend().fill(value_, start_); }
+
+ private:
+  std::string name_;
+  Tensor value_;
+  double start_;
+};
+
+}  // namespace sagitta::nn
