@@ -1,0 +1,170 @@
+#include "data/image.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "tensor/error.h"
+
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_NO_STDIO
+#define STBI_MAX_DIMENSIONS 16384
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb_image.h>
+#define STBI_WRITE_NO_STDIO
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb_image_write.h>
+
+namespace sagitta::data {
+namespace {
+
+static_assert(kMaxImageSide == STBI_MAX_DIMENSIONS);
+constexpr std::int64_t kMaxPixels = 64 << 20;
+constexpr std::int64_t kMaxFileBytes = 512 << 20;
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
+
+constexpr std::array<std::uint32_t, 256> make_crc_table() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t n = 0; n < 256; ++n) {
+    std::uint32_t c = n;
+    for (int bit = 0; bit < 8; ++bit) c = (c & 1) ? 0xEDB88320u ^ (c >> 1) : c >> 1;
+    table[n] = c;
+  }
+  return table;
+}
+
+std::uint32_t crc32(std::string_view bytes) {
+  static constexpr auto kTable = make_crc_table();
+  std::uint32_t c = ~0u;
+  for (unsigned char byte : bytes) c = kTable[(c ^ byte) & 255] ^ (c >> 8);
+  return ~c;
+}
+
+std::uint32_t big_endian_32(std::string_view bytes) {
+  std::uint32_t value = 0;
+  for (unsigned char byte : bytes.substr(0, 4)) value = value << 8 | byte;
+  return value;
+}
+
+// The decoder skips PNG checksums and reads on after damage, which would turn one flipped bit into a wrong
+// picture. Returns the number of compressed bytes.
+std::int64_t check_png_chunks(std::string_view file, const std::string& name) {
+  std::int64_t compressed = 0;
+  std::size_t at = kPngSignature.size();
+  while (true) {
+    require(file.size() >= at + 12, "{}: the PNG ends early, in chunk at byte {}; copy it again", name, at);
+    const std::size_t length = big_endian_32(file.substr(at));
+    require(length <= file.size() - at - 12, "{}: the PNG is cut off in the chunk at byte {}; copy it again",
+            name, at);
+    const std::string_view type = file.substr(at + 4, 4);
+    require(crc32(file.substr(at + 4, length + 4)) == big_endian_32(file.substr(at + 8 + length)),
+            "{}: the PNG is damaged (checksum of the chunk at byte {}); copy it again", name, at);
+    if (type == "IDAT") compressed += static_cast<std::int64_t>(length);
+    if (type == "IEND") return compressed;
+    at += length + 12;
+  }
+}
+
+// The JPEG decoder trusts Huffman tables to have at most 256 codes; one with more would write past its
+// buffers.
+void check_jpeg_tables(std::string_view file, const std::string& name) {
+  const auto byte = [&](std::size_t at) {
+    return at < file.size() ? static_cast<unsigned char>(file[at]) : 0u;
+  };
+  const auto length = [&](std::size_t at) { return static_cast<int>(byte(at) << 8 | byte(at + 1)); };
+  // Metadata (APPn) may hold any bytes; after it, FF C4 can only be the marker of a table.
+  std::size_t at = 2;
+  while (byte(at) == 0xFF && byte(at + 1) >= 0xE0 && byte(at + 1) <= 0xEF)
+    at += 2 + static_cast<std::size_t>(length(at + 2));
+  while ((at = file.find("\xFF\xC4", at)) != std::string_view::npos) {
+    at += 2;
+    std::size_t table = at + 2;
+    for (int left = length(at) - 2; left > 0;) {
+      unsigned codes = 0;
+      for (std::size_t i = 1; i <= 16; ++i) codes += byte(table + i);
+      require(codes <= 256, "{}: the JPEG is damaged (Huffman table at byte {})", name, at);
+      table += 17 + codes;
+      left -= 17 + static_cast<int>(codes);
+    }
+  }
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  require(in.good() && !std::filesystem::is_directory(path), "{}: cannot be opened as an image",
+          path.string());
+  const std::int64_t size = in.tellg();
+  require(size <= kMaxFileBytes, "{}: {} bytes is too large for an image (limit {})", path.string(), size,
+          kMaxFileBytes);
+  std::string bytes(static_cast<std::size_t>(std::max<std::int64_t>(size, 0)), '\0');
+  in.seekg(0).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  require(in.good(), "{}: cannot be read", path.string());
+  return bytes;
+}
+
+}  // namespace
+
+void write_png(const std::filesystem::path& path, const Image& image) {
+  require(image.width > 0 && image.height > 0 && std::max(image.width, image.height) <= kMaxImageSide,
+          "write_png: image is {}x{}, expected sides of 1 to {}", image.width, image.height, kMaxImageSide);
+  require(image.channels >= 1 && image.channels <= 4, "write_png: image has {} channels, expected 1 to 4",
+          image.channels);
+  const std::size_t row_bytes = static_cast<std::size_t>(image.width) * image.channels;
+  require(image.pixels.size() == row_bytes * image.height, "write_png: image has {} bytes, expected {}",
+          image.pixels.size(), row_bytes * image.height);
+  std::string png;
+  const auto append = [](void* context, void* data, int size) {
+    static_cast<std::string*>(context)->append(static_cast<const char*>(data),
+                                               static_cast<std::size_t>(size));
+  };
+  require(stbi_write_png_to_func(append, &png, image.width, image.height, image.channels, image.pixels.data(),
+                                 static_cast<int>(row_bytes)) != 0,
+          "{}: the image cannot be compressed", path.string());
+  std::filesystem::path part = path;
+  part += ".part";
+  std::ofstream out(part, std::ios::binary);
+  out.write(png.data(), static_cast<std::streamsize>(png.size()));
+  out.close();
+  require(out.good(), "{}: cannot be written; check that the folder exists and the disk has room",
+          part.string());
+  std::error_code error;
+  std::filesystem::rename(part, path, error);
+  require(!error, "{}: cannot be renamed to {}: {}", part.string(), path.string(), error.message());
+}
+
+Image read_image(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  const std::string file = read_file(path);
+  const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
+  const int size = static_cast<int>(file.size());
+  const bool is_png = file.starts_with(kPngSignature);
+  require(is_png || file.starts_with("\xff\xd8"), "{}: is neither PNG nor JPEG", name);
+  if (!is_png) check_jpeg_tables(file, name);
+  const std::int64_t compressed = is_png ? check_png_chunks(file, name) : 0;
+
+  Image image;
+  const bool known = stbi_info_from_memory(bytes, size, &image.width, &image.height, &image.channels) != 0;
+  require(known, "{}: not a readable image ({})", name, known ? "" : stbi_failure_reason());
+  const std::int64_t count = static_cast<std::int64_t>(image.width) * image.height;
+  require(image.width > 0 && image.height > 0 && std::max(image.width, image.height) <= kMaxImageSide &&
+              count <= kMaxPixels,
+          "{}: {}x{} pixels is outside what is read (sides to {}, {} pixels)", name, image.width,
+          image.height, kMaxImageSide, kMaxPixels);
+  // Compressed data larger than the samples it stands for is padding at best, a decompression bomb at worst.
+  require(compressed <= count * 8 + count / 8 + image.height * 16 + 65536,
+          "{}: {} compressed bytes for {}x{} pixels is not a sane PNG", name, compressed, image.width,
+          image.height);
+  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
+      stbi_load_from_memory(bytes, size, &image.width, &image.height, &image.channels, 0), &stbi_image_free);
+  require(pixels != nullptr, "{}: the image is damaged ({})", name, pixels ? "" : stbi_failure_reason());
+  image.pixels.assign(pixels.get(), pixels.get() + count * image.channels);
+  return image;
+}
+
+}  // namespace sagitta::data

@@ -1,0 +1,27 @@
+// 8-bit pictures on disk: what reslicing writes, what the loader reads, what reports show.
+// Invariant: pixels.size() == width * height * channels, rows from the top, channels interleaved.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace sagitta::data {
+
+struct Image {
+  int width = 0, height = 0;
+  int channels = 0;  // 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
+  std::vector<std::uint8_t> pixels;
+};
+
+// The largest width or height that is read or written.
+inline constexpr int kMaxImageSide = 16384;
+
+// Writes a PNG (ISO/IEC 15948) whole or not at all: into `path` + ".part", then renamed.
+// Throws Error if the image is inconsistent or the file cannot be written.
+void write_png(const std::filesystem::path& path, const Image& image);
+
+// Reads a PNG or JPEG; deeper samples are reduced to 8 bits. Checks the checksum of every PNG chunk, so a
+// damaged file is refused rather than shown. Throws Error naming the file.
+Image read_image(const std::filesystem::path& path);
+
+}  // namespace sagitta::data

@@ -1,0 +1,119 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "tensor/error.h"
+
+namespace sagitta::data {
+namespace {
+
+// Random streams of the loader, apart from each other and from the layers' (small numbers).
+constexpr std::uint32_t kShuffleStream = 0xDA7A0000u;
+constexpr std::uint32_t kAugmentStream = 0xDA7B0000u;
+
+}  // namespace
+
+std::vector<std::size_t> shuffled(std::size_t count, random::Key key) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (std::size_t i = count; i > 1; --i) {
+    const std::uint64_t word = random::bits(key, i);
+    std::swap(order[i - 1], order[static_cast<std::size_t>(word * i >> 32)]);
+  }
+  return order;
+}
+
+Loader::Loader(const SliceSet& slices, LoaderOptions options) : slices_(slices), options_(std::move(options)) {
+  require(options_.batch_size >= 1 && options_.image_size >= 1, "loader: batch size {} and image size {}, expected >= 1",
+          options_.batch_size, options_.image_size);
+  for (std::size_t label : options_.labels)
+    require(label < kLabelNames.size(), "loader: label {} does not exist", label);
+}
+
+Loader::~Loader() { stop(); }
+
+std::int64_t Loader::batches_per_epoch() const {
+  const auto count = static_cast<std::int64_t>(slices_.records.size());
+  return options_.drop_last ? count / options_.batch_size : (count + options_.batch_size - 1) / options_.batch_size;
+}
+
+void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
+  stop();
+  epoch_ = epoch;
+  order_ = shuffled(slices_.records.size(), {options_.seed, kShuffleStream, static_cast<std::uint32_t>(epoch)});
+  if (!options_.shuffle) std::iota(order_.begin(), order_.end(), std::size_t{0});
+  next_to_load_ = next_to_give_ = first_batch;
+  stopping_ = false;
+  failure_ = nullptr;
+  for (int i = 0; i < std::max(1, options_.threads); ++i) threads_.emplace_back([this] { work(); });
+}
+
+std::optional<Batch> Loader::next() {
+  if (next_to_give_ >= batches_per_epoch()) return std::nullopt;
+  std::unique_lock lock(mutex_);
+  produced_.wait(lock, [&] { return failure_ || ready_.contains(next_to_give_); });
+  if (failure_) std::rethrow_exception(failure_);
+  Batch batch = std::move(ready_.extract(next_to_give_).mapped());
+  ++next_to_give_;
+  consumed_.notify_all();
+  return batch;
+}
+
+void Loader::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  consumed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  ready_.clear();
+}
+
+void Loader::work() {
+  // Two batches ahead per thread: enough to hide a slow one, little memory.
+  const auto ahead = static_cast<std::int64_t>(2 * std::max(1, options_.threads));
+  while (true) {
+    std::int64_t batch = 0;
+    {
+      std::unique_lock lock(mutex_);
+      consumed_.wait(lock, [&] { return stopping_ || next_to_load_ < next_to_give_ + ahead; });
+      if (stopping_ || next_to_load_ >= batches_per_epoch()) return;
+      batch = next_to_load_++;
+    }
+    try {
+      Batch loaded = load(batch);
+      const std::lock_guard lock(mutex_);
+      ready_.emplace(batch, std::move(loaded));
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      failure_ = std::current_exception();
+      stopping_ = true;
+    }
+    produced_.notify_all();
+  }
+}
+
+Batch Loader::load(std::int64_t batch) const {
+  const auto begin = static_cast<std::size_t>(batch * options_.batch_size);
+  const std::size_t end = std::min(slices_.records.size(), begin + static_cast<std::size_t>(options_.batch_size));
+  const std::size_t per_image = static_cast<std::size_t>(options_.image_size) * options_.image_size * 3;
+  Batch result{.size = static_cast<std::int64_t>(end - begin), .pixels = {}, .labels = {}, .records = {}};
+  result.pixels.resize((end - begin) * per_image);
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::size_t index = order_[i];
+    const SliceRecord& record = slices_.records[index];
+    // Keyed by the slice, not by its place in the epoch: the same slice gets the same change whatever the batch size.
+    const random::Key key{options_.seed, kAugmentStream + static_cast<std::uint32_t>(epoch_),
+                          static_cast<std::uint32_t>(index)};
+    const Image square = letterbox(read_slice(slices_, record), options_.image_size);
+    to_network_input(square, draw(options_.augment, key), options_.normalization,
+                     std::span(result.pixels).subspan((i - begin) * per_image, per_image));
+    for (std::size_t label : options_.labels) result.labels.push_back(record.labels[label]);
+    result.records.push_back(index);
+  }
+  return result;
+}
+
+}  // namespace sagitta::data

@@ -1,0 +1,74 @@
+// Loader: batches of slices, decoded, augmented and normalized by threads ahead of the consumer.
+// Invariant: the sequence of batches is a function of (slices, options, epoch) only; the number of threads changes the
+// speed and nothing else.
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/slice_set.h"
+
+namespace sagitta::data {
+
+struct LoaderOptions {
+  std::int64_t batch_size = 8;
+  int image_size = 224;
+  bool shuffle = false;    // a new order each epoch
+  bool drop_last = false;  // leave out an incomplete last batch (training: fixed shapes)
+  AugmentOptions augment;
+  Normalization normalization;
+  std::uint64_t seed = 0;
+  int threads = 1;
+  std::vector<std::size_t> labels;  // which of kLabelNames, in the order of the model's outputs
+};
+
+struct Batch {
+  std::int64_t size = 0;
+  std::vector<float> pixels;         // [size, image_size, image_size, 3]
+  std::vector<float> labels;         // [size, labels]; zeros for slices without labels
+  std::vector<std::size_t> records;  // indices into the slice set
+};
+
+class Loader {
+ public:
+  // `slices` must outlive the loader.
+  Loader(const SliceSet& slices, LoaderOptions options);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  std::int64_t batches_per_epoch() const;
+  // Begins an epoch at its batch `first_batch` (a resumed run skips what it has seen).
+  void start(std::int64_t epoch, std::int64_t first_batch = 0);
+  // The next batch, or nothing at the end of the epoch. Rethrows what a thread ran into (a damaged picture).
+  std::optional<Batch> next();
+
+ private:
+  void stop();
+  void work();
+  Batch load(std::int64_t batch) const;
+
+  const SliceSet& slices_;
+  LoaderOptions options_;
+  std::int64_t epoch_ = 0;
+  std::vector<std::size_t> order_;
+
+  std::mutex mutex_;
+  std::condition_variable produced_, consumed_;
+  std::map<std::int64_t, Batch> ready_;
+  std::exception_ptr failure_;
+  std::int64_t next_to_load_ = 0, next_to_give_ = 0;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+// A random order of `count` indices: Fisher-Yates with counter-based numbers.
+std::vector<std::size_t> shuffled(std::size_t count, random::Key key);
+
+}  // namespace sagitta::data
