@@ -1,0 +1,10 @@
+#include "apps/engine/cut_slices.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+
+void cut_slices(const SliceSource& source) {
+  fail("--data {}: is no folder written by reslice, and this build cannot read DICOM (it lacks DCMTK)", source.data);
+}
+
+}  // namespace sagitta::apps

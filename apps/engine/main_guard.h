@@ -1,0 +1,31 @@
+// run_main: what every program's main() does around its work.
+// Exit codes: 0 done, 1 the work failed (one line on stderr says why and how to repair it), 2 wrong usage.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <new>
+
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+
+// Parses the command line with `app`, then runs `work`, which returns the exit code.
+inline int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "error: out of memory\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+  }
+  return 1;
+}
+
+}  // namespace sagitta::apps

@@ -1,0 +1,36 @@
+// Running a classifier over slices without recording a graph.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "data/loader.h"
+#include "models/classifier.h"
+#include "models/preprocessor.h"
+
+namespace sagitta::apps {
+
+// How the slices of a model are read: image size, normalization, and which labels of the data set are its outputs. Throws
+// Error if an output is none of data::kLabelNames.
+data::LoaderOptions input_options(const models::ModelConfig& config, const models::Preprocessor& preprocessor);
+
+// Row-major [slices, labels] tables, in the order of the slice set.
+struct Predictions {
+  std::size_t labels = 0;
+  std::vector<float> logits;
+  std::vector<float> targets;
+
+  std::size_t rows() const { return labels == 0 ? 0 : logits.size() / labels; }
+  std::vector<float> probabilities() const;  // sigmoid of the logits
+};
+
+// Runs the model in evaluation mode (and leaves it in the mode it was in). The options are taken as given except that
+// nothing is shuffled, dropped or augmented. `progress` is called with the number of slices done.
+Predictions predict(models::ImageClassifier& model, const data::SliceSet& slices, data::LoaderOptions options,
+                    const std::function<void(std::int64_t)>& progress = {});
+
+// Mean binary cross-entropy of the table, in f64; pos_weight has one factor per label, or none.
+double mean_bce(const Predictions& predictions, std::span<const float> pos_weight = {});
+
+}  // namespace sagitta::apps

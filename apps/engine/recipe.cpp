@@ -1,0 +1,36 @@
+#include "apps/engine/recipe.h"
+
+#include <algorithm>
+
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+// bin/../share/sagitta/recipes: the same in a build tree and in an installed one.
+fs::path recipe_directory() {
+  return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "share" / "sagitta" / "recipes";
+}
+
+}  // namespace
+
+std::vector<std::string> recipe_names() {
+  std::vector<std::string> names;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(recipe_directory(), missing))
+    if (entry.path().extension() == ".toml") names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+fs::path find_recipe(const std::string& name_or_file) {
+  if (fs::is_regular_file(name_or_file)) return name_or_file;
+  const fs::path shipped = recipe_directory() / (name_or_file + ".toml");
+  require(fs::is_regular_file(shipped), "--recipe {}: neither a file nor a shipped recipe ({})", name_or_file,
+          fmt::join(recipe_names(), ", "));
+  return shipped;
+}
+
+}  // namespace sagitta::apps

@@ -1,0 +1,15 @@
+// Recipes: TOML files of training options, found by name or by path.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace sagitta::apps {
+
+// A file that exists, or the name of a shipped recipe ("resnet50-rsna"). Throws Error listing the shipped ones.
+std::filesystem::path find_recipe(const std::string& name_or_file);
+
+// The names of the shipped recipes, sorted.
+std::vector<std::string> recipe_names();
+
+}  // namespace sagitta::apps

@@ -1,0 +1,98 @@
+#include "apps/engine/run_directory.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kCheckpoints = "checkpoints";
+
+// Turns the system's error into one line about the run.
+template <class Action>
+void attempt(const fs::path& path, const char* what, Action&& action) {
+  std::error_code error;
+  action(error);
+  require(!error, "{}: cannot {}: {}", path.string(), what, error.message());
+}
+
+}  // namespace
+
+RunDirectory RunDirectory::create(const fs::path& path) {
+  require(!fs::exists(path / "recipe.toml"), "--out {}: holds another run; choose a new directory, or --resume {}",
+          path.string(), path.string());
+  attempt(path, "create the directory", [&](std::error_code& e) { fs::create_directories(path / kCheckpoints, e); });
+  return RunDirectory(path);
+}
+
+RunDirectory RunDirectory::open(const fs::path& path) {
+  require(fs::exists(path / "recipe.toml"), "--resume {}: is not a run (it has no recipe.toml)", path.string());
+  RunDirectory run(path);
+  // A kill between the two links of one checkpoint leaves `best` ahead of `last`; both name complete ones.
+  const fs::path last = run.target("last"), best = run.target("best");
+  if (last < best) run.point("last", best.string());
+  run.prune();
+  return run;
+}
+
+void RunDirectory::log(const nlohmann::ordered_json& entry) {
+  const fs::path file = path_ / "metrics.jsonl";
+  std::ofstream stream(file, std::ios::app);
+  stream << entry.dump() << '\n';
+  stream.flush();
+  require(stream.good(), "{}: cannot be written; is the disk full?", file.string());
+}
+
+std::int64_t RunDirectory::log_bytes() const {
+  std::error_code missing;
+  const auto size = fs::file_size(path_ / "metrics.jsonl", missing);
+  return missing ? 0 : static_cast<std::int64_t>(size);
+}
+
+void RunDirectory::truncate_log(std::int64_t bytes) {
+  if (log_bytes() <= bytes) return;
+  attempt(path_ / "metrics.jsonl", "shorten the file", [&](std::error_code& e) {
+    fs::resize_file(path_ / "metrics.jsonl", static_cast<std::uintmax_t>(bytes), e);
+  });
+}
+
+void RunDirectory::write_checkpoint(std::int64_t step, bool is_best, const std::function<void(const fs::path&)>& fill) {
+  const std::string name = fmt::format("step-{:08}", step);
+  const fs::path final = path_ / kCheckpoints / name, part = path_ / kCheckpoints / (name + ".part");
+  attempt(part, "create the directory", [&](std::error_code& e) {
+    fs::remove_all(part, e);
+    fs::create_directories(part, e);
+  });
+  fill(part);
+  attempt(final, "finish the checkpoint", [&](std::error_code& e) { fs::rename(part, final, e); });
+  if (is_best) point("best", name);
+  point("last", name);
+  prune();
+}
+
+void RunDirectory::point(const std::string& link, const std::string& checkpoint) {
+  const fs::path temporary = path_ / (link + ".part");
+  attempt(path_ / link, "update the link", [&](std::error_code& e) {
+    fs::remove(temporary, e);
+    fs::create_directory_symlink(fs::path(kCheckpoints) / checkpoint, temporary, e);
+    if (!e) fs::rename(temporary, path_ / link, e);
+  });
+}
+
+fs::path RunDirectory::target(const char* link) const {
+  std::error_code missing;
+  return fs::read_symlink(path_ / link, missing).filename();
+}
+
+void RunDirectory::prune() {
+  const fs::path last = target("last"), best = target("best");
+  std::error_code ignored;  // a checkpoint that cannot be removed costs space, nothing else
+  for (const auto& entry : fs::directory_iterator(path_ / kCheckpoints, ignored))
+    if (entry.path().filename() != last && entry.path().filename() != best) fs::remove_all(entry.path(), ignored);
+}
+
+}  // namespace sagitta::apps

@@ -1,0 +1,76 @@
+#include "apps/engine/slices.h"
+
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "apps/engine/cut_slices.h"
+#include "data/split.h"
+#include "tensor/atomic_file.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+}  // namespace
+
+data::SliceSet open_slices(const SliceSource& source) {
+  const std::filesystem::path folder = source.data;
+  require(std::filesystem::is_directory(folder), "--data {}: no such folder", source.data);
+  if (std::filesystem::exists(folder / "manifest.csv")) return data::read_slice_set(folder);
+  cut_slices(source);
+  return data::read_slice_set(source.cache);
+}
+
+StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
+                        std::uint64_t seed) {
+  std::vector<data::SplitStudy> studies;
+  std::unordered_set<std::string> seen;
+  for (const data::SliceRecord& record : slices.records) {
+    if (!record.labeled || !seen.insert(record.study).second) continue;
+    data::SplitStudy study{.study = record.study, .patient = record.study, .labels = {}};
+    for (std::size_t i = 0; i < study.labels.size(); ++i) study.labels[i] = record.labels[i] > 0.5F ? 1 : 0;
+    studies.push_back(std::move(study));
+  }
+  require(!studies.empty(), "{}: no study has labels; a train.csv is needed beside train_images/",
+          slices.root.string());
+  std::vector<double> fractions{1 - validation_fraction - test_fraction, validation_fraction};
+  if (test_fraction > 0) fractions.push_back(test_fraction);
+  auto parts = data::split_studies(studies, fractions, seed);
+  parts.resize(3);
+  return {std::move(parts[0]), std::move(parts[1]), std::move(parts[2])};
+}
+
+data::SliceSet select_slices(const data::SliceSet& slices, const std::string& part,
+                             const std::filesystem::path& split_file) {
+  data::SliceSet labeled = slices;
+  std::erase_if(labeled.records, [](const data::SliceRecord& record) { return !record.labeled; });
+  require(!labeled.records.empty(), "{}: no slice has labels, there is nothing to compare with", slices.root.string());
+  if (part == "all") return labeled;
+  require(std::filesystem::exists(split_file),
+          "--split {}: {} is missing; use --split all for data that the model has never seen", part,
+          split_file.string());
+  const StudySplit split = read_split(split_file);
+  const auto& studies = part == "test" ? split.test : part == "train" ? split.train : split.validation;
+  data::SliceSet chosen = labeled.of_studies(studies);
+  require(!chosen.records.empty(), "--split {}: none of its {} studies is in {}", part, studies.size(),
+          slices.root.string());
+  return chosen;
+}
+
+void write_split(const std::filesystem::path& path, const StudySplit& split) {
+  const Json json{{"train", split.train}, {"validation", split.validation}, {"test", split.test}};
+  write_text_file(path, json.dump(1) + "\n");
+}
+
+StudySplit read_split(const std::filesystem::path& path) {
+  try {
+    const Json json = Json::parse(read_text_file(path));
+    return {json.at("train"), json.at("validation"), json.at("test")};
+  } catch (const Json::exception& error) {
+    fail("{}: is damaged ({})", path.string(), error.what());
+  }
+}
+
+}  // namespace sagitta::apps

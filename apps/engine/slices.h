@@ -1,0 +1,46 @@
+// Where the slices of a run come from, and which patients are for training, validation and test.
+// Invariant: a study is in exactly one part; the split is written once and read back ever after, so a checkpoint always
+// knows which patients it has never seen.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/slice_set.h"
+
+namespace sagitta::apps {
+
+// What to cut when a folder holds studies instead of slices; see `reslice --help`.
+struct SliceSource {
+  std::string data;                // RSNA folder, or a folder written by reslice
+  std::filesystem::path cache;     // where slices cut on the fly go
+  int slices = 25;
+  double span_mm = 40;
+  std::string window;  // empty: the usual one of `channels`
+  std::string channels = "grey";
+  int size = 224;  // pixels per side of slices cut on the fly
+};
+
+// The slices of a folder written by reslice; studies are cut into `cache` first (and only once).
+data::SliceSet open_slices(const SliceSource& source);
+
+// Study names per part.
+struct StudySplit {
+  std::vector<std::string> train, validation, test;
+};
+
+// Splits the labeled studies by patient, stratified; a test fraction of 0 leaves that part empty. Throws Error when there
+// are too few studies.
+StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
+                        std::uint64_t seed);
+
+// The labeled slices of one part of a split ("train", "validation", "test"), or of all studies ("all"). Throws Error, with
+// the remedy, when `split_file` is missing or none of the part's studies is there.
+data::SliceSet select_slices(const data::SliceSet& slices, const std::string& part,
+                             const std::filesystem::path& split_file);
+
+void write_split(const std::filesystem::path& path, const StudySplit& split);
+StudySplit read_split(const std::filesystem::path& path);
+
+}  // namespace sagitta::apps

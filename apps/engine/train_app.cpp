@@ -1,0 +1,130 @@
+#include "apps/engine/train_app.h"
+
+#include <omp.h>
+
+#include <CLI/CLI.hpp>
+
+#include "apps/engine/main_guard.h"
+#include "apps/engine/slices.h"
+#include "apps/engine/trainer.h"
+#include "models/hugging_face.h"
+#include "tensor/atomic_file.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The options a run was started with, read back from its recipe.
+TrainOptions options_of_run(const fs::path& run, const TrainProgram& program) {
+  TrainOptions options;
+  options.arch = program.default_arch;
+  CLI::App app;
+  add_train_options(app, options);
+  std::vector<std::string> arguments{"--recipe", (run / "recipe.toml").string()};
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    fail("{}: {}", (run / "recipe.toml").string(), error.what());
+  }
+  options.out = run.string();  // the run may have been moved
+  return options;
+}
+
+models::ModelConfig model_config(const TrainOptions& options, const TrainProgram& program) {
+  models::ModelConfig config =
+      options.weights.empty() ? models::config_for(options.arch) : models::read_model_config(options.weights);
+  const bool is_resnet = config.resnet() != nullptr;
+  require(is_resnet == (program.arch_prefix == "resnet-"), "{}: {} is {}; use {}", program.name,
+          options.weights.empty() ? options.arch : options.weights, is_resnet ? "a ResNet" : "a ViT",
+          is_resnet ? "train_resnet" : "train_vit");
+  config.labels = options.labels;
+  config.problem_type = models::ProblemType::multi_label_classification;
+  if (options.image_size > 0) config.image_size = options.image_size;
+  if (auto* vit = std::get_if<models::ViTConfig>(&config.architecture)) {
+    vit->hidden_dropout_prob = vit->attention_probs_dropout_prob = options.dropout;
+  }
+  return config;
+}
+
+models::Preprocessor model_preprocessor(const models::ModelConfig& config, const std::string& weights) {
+  models::Preprocessor preprocessor = models::default_preprocessor(config);
+  const fs::path source = weights;
+  const fs::path file = (fs::is_directory(source) ? source : source.parent_path()) / "preprocessor_config.json";
+  if (!weights.empty() && fs::exists(file)) {
+    const models::Preprocessor given = models::read_preprocessor(file);
+    preprocessor.mean = given.mean;
+    preprocessor.std = given.std;
+  }
+  preprocessor.size = config.image_size;
+  preprocessor.crop_pct = 1;  // slices are letterboxed, nothing is cut off
+  return preprocessor;
+}
+
+StudySplit settle_split(const fs::path& file, const data::SliceSet& slices, const TrainOptions& options) {
+  if (fs::exists(file)) return read_split(file);
+  const StudySplit split =
+      split_slices(slices, options.validation_fraction, options.test_fraction, options.seed);
+  write_split(file, split);
+  return split;
+}
+
+void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe) {
+  const bool resuming = !options.resume.empty();
+  if (options.threads > 0) omp_set_num_threads(options.threads);
+  const models::ModelConfig config = model_config(options, program);
+  const models::Preprocessor preprocessor = model_preprocessor(config, options.weights);
+
+  RunDirectory run = resuming ? RunDirectory::open(options.out) : RunDirectory::create(options.out);
+  const data::SliceSet slices = open_slices({.data = options.data,
+                                             .cache = run.path() / "slices",
+                                             .slices = options.slices,
+                                             .span_mm = options.span_mm,
+                                             .window = options.window,
+                                             .channels = options.channels,
+                                             .size = static_cast<int>(config.image_size)});
+  const StudySplit split = settle_split(run.path() / "split.json", slices, options);
+  if (!resuming) write_text_file(run.path() / "recipe.toml", recipe);
+
+  nn::Context context(cpu_backend());
+  const auto model = models::make_classifier(config, context, {.recompute = options.recompute});
+  nn::initialize(*model, options.seed);
+  if (!options.weights.empty() && !run.has_checkpoint())
+    for (const std::string& message :
+         models::load_weights(*model, options.weights, {.new_head = true, .resize_positions = true}))
+      fmt::print(stderr, "note: {}\n", message);
+  std::int64_t parameters = 0;
+  for (const nn::NamedParameter& named : model->named_parameters()) parameters += named.parameter->shape().numel();
+  fmt::print(stderr, "{}: {:.2f} M parameters, {} labels, {} x {} pixels; {} training, {} validation, {} test studies\n",
+             program.name, static_cast<double>(parameters) / 1e6, config.num_labels(),
+             config.image_size, config.image_size, split.train.size(), split.validation.size(), split.test.size());
+
+  Trainer trainer(*model, context, preprocessor,
+                  {slices.of_studies(split.train), slices.of_studies(split.validation)}, options, run);
+  if (run.has_checkpoint()) trainer.resume();
+  trainer.run();
+}
+
+}  // namespace
+
+int train_main(const TrainProgram& program, int argc, char** argv) {
+  TrainOptions options;
+  options.arch = program.default_arch;
+  CLI::App app(program.description, program.name);
+  add_train_options(app, options);
+  return run_main(app, argc, argv, [&] {
+    if (!options.resume.empty()) {
+      const std::string run = options.resume;
+      require(options.out.empty() && options.data.empty(), "--resume takes its options from the run; give it alone");
+      options = options_of_run(run, program);
+      options.resume = run;
+    }
+    check_train_options(options);
+    train(options, program, app.config_to_str(true));
+    return 0;
+  });
+}
+
+}  // namespace sagitta::apps

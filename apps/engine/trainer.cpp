@@ -1,0 +1,228 @@
+#include "apps/engine/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "apps/engine/progress.h"
+#include "apps/engine/trainer_state.h"
+#include "autograd/ops.h"
+#include "models/hugging_face.h"
+#include "nn/metrics.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::unique_ptr<nn::Optimizer> make_optimizer(nn::ParameterArena& arena, const TrainOptions& o) {
+  if (o.optimizer == "sgd")
+    return std::make_unique<nn::Sgd>(
+        arena, SgdParams{.momentum = o.momentum, .nesterov = o.nesterov, .max_norm = o.clip_norm});
+  return std::make_unique<nn::Adam>(arena, AdamParams{.beta1 = o.beta1,
+                                                      .beta2 = o.beta2,
+                                                      .eps = o.eps,
+                                                      .decoupled = o.optimizer == "adamw",
+                                                      .max_norm = o.clip_norm});
+}
+
+// Negatives per positive of each label, which makes both sides weigh the same in the loss.
+std::vector<float> balanced_weights(const data::SliceSet& slices, const std::vector<std::size_t>& labels) {
+  std::vector<float> weights;
+  for (std::size_t label : labels) {
+    double positives = 0;
+    for (const data::SliceRecord& record : slices.records) positives += record.labels[label];
+    const double negatives = static_cast<double>(slices.records.size()) - positives;
+    // A label without positives or negatives has no balance to restore.
+    weights.push_back(positives > 0 && negatives > 0 ? static_cast<float>(negatives / positives) : 1.0F);
+  }
+  return weights;
+}
+
+}  // namespace
+
+Trainer::Trainer(models::ImageClassifier& model, nn::Context& context, const models::Preprocessor& preprocessor,
+                 Data data, const TrainOptions& options, RunDirectory& run)
+    : model_(model),
+      context_(context),
+      preprocessor_(preprocessor),
+      data_(std::move(data)),
+      options_(options),
+      run_(run),
+      arena_(model, options.weight_decay, decay_policy_of(options)),
+      optimizer_(make_optimizer(arena_, options_)),
+      schedule_(schedule_of(options)),
+      loader_(data_.train, loader_options()),
+      step_state_(context.step_state()) {
+  const auto count = static_cast<std::int64_t>(data_.train.records.size());
+  require(count >= options_.batch_size, "--batch-size {} is more than the {} training slices", options_.batch_size,
+          count);
+  if (schedule_.unit == nn::Schedule::Unit::step) schedule_.total *= static_cast<double>(steps_per_epoch());
+  if (options_.pos_weight == "balanced") pos_weights_ = balanced_weights(data_.train, loader_options().labels);
+  build_steps();
+}
+
+std::int64_t Trainer::batches_per_epoch() const { return loader_.batches_per_epoch(); }
+
+// A last group of batches that is smaller than --accumulate still makes a step.
+std::int64_t Trainer::steps_per_epoch() const {
+  return (batches_per_epoch() + options_.accumulate - 1) / options_.accumulate;
+}
+
+double Trainer::learning_rate() const { return schedule_.at(position_.optimizer_steps, steps_per_epoch()); }
+
+data::LoaderOptions Trainer::loader_options() const {
+  data::LoaderOptions loader = input_options(model_.config(), preprocessor_);
+  loader.batch_size = options_.batch_size;
+  loader.shuffle = loader.drop_last = true;
+  loader.augment = options_.augment;
+  loader.seed = options_.seed;
+  loader.threads = options_.loader_threads;
+  return loader;
+}
+
+// Two captured pieces of work on fixed memory: one micro-batch forward and backward, and one parameter update.
+void Trainer::build_steps() {
+  Backend& backend = context_.backend();
+  const std::int64_t side = model_.config().image_size, labels = model_.config().num_labels();
+  pixels_ = Tensor(backend, {options_.batch_size, side, side, 3}, context_.dtype());
+  targets_ = Tensor(backend, {options_.batch_size, labels}, context_.dtype());
+  loss_ = Tensor(backend, {1}, context_.dtype());
+  seed_ = full(backend, {1}, context_.dtype(), 1.0 / static_cast<double>(options_.accumulate));
+  if (!pos_weights_.empty()) pos_weight_ = from_host(backend, {labels}, pos_weights_);
+  forward_backward_ = backend.capture([this] {
+    const autograd::Variable logits = model_.logits(autograd::Variable(pixels_));
+    const autograd::Variable loss = autograd::bce_with_logits(logits, targets_, pos_weight_);
+    loss_.backend().convert(loss.value(), loss_);
+    autograd::backward(loss, seed_);
+  });
+  update_ = backend.capture([this] { optimizer_->step(step_state_); });
+}
+
+void Trainer::resume() {
+  const std::filesystem::path checkpoint = run_.last();
+  models::load_weights(model_, checkpoint);
+  const TrainerState state = read_trainer_state(checkpoint, *optimizer_);
+  position_ = {.epoch = state.epoch,
+               .batch = state.batch,
+               .optimizer_steps = state.optimizer_steps,
+               .micro_steps = state.micro_steps,
+               .best_validation_loss = state.best_validation_loss,
+               .best_epoch = state.best_epoch};
+  run_.truncate_log(state.log_bytes);
+  fmt::print(stderr, "resuming {} at epoch {}, step {}\n", run_.path().string(), position_.epoch + 1,
+             position_.optimizer_steps);
+}
+
+void Trainer::run() {
+  model_.train();
+  while (position_.epoch < options_.epochs) finish_epoch(train_epoch());
+  const MemoryUse memory = context_.backend().memory_use();
+  fmt::print("best epoch {} with validation loss {:.5f}: {}\npeak tensor memory {:.0f} MB\n", position_.best_epoch + 1,
+             position_.best_validation_loss, run_.best().string(), static_cast<double>(memory.peak) / 1e6);
+}
+
+double Trainer::train_epoch() {
+  const std::int64_t batches = batches_per_epoch();
+  loader_.start(position_.epoch, position_.batch);
+  Progress progress(fmt::format("epoch {}/{}", position_.epoch + 1, options_.epochs), "images",
+                    batches * options_.batch_size, position_.batch * options_.batch_size);
+  double waited = 0, sum_of_losses = 0;
+  std::int64_t counted = 0;
+  const Clock::time_point start = Clock::now();
+  while (true) {
+    const Clock::time_point before = Clock::now();
+    const std::optional<data::Batch> batch = loader_.next();
+    waited += seconds_since(before);
+    if (!batch) break;
+    const bool last_of_epoch = position_.batch + 1 == batches;
+    const bool last_of_step = (position_.batch + 1) % options_.accumulate == 0 || last_of_epoch;
+    const double lr = learning_rate();
+    train_batch(*batch, last_of_step);
+    ++position_.batch;
+    const double loss = scalar_of(loss_);
+    check_finite(loss, "loss");
+    sum_of_losses += loss;
+    ++counted;
+    const double wait_share = waited / seconds_since(start);
+    progress.update(position_.batch * options_.batch_size,
+                    fmt::format("loss {:.4f}  lr {:.2e}  wait {:.0f}%", loss, lr, 100 * wait_share));
+    if (!last_of_step) continue;
+    const double norm = optimizer_->gradient_norm();
+    check_finite(norm, "gradient norm");
+    run_.log({{"type", "step"}, {"epoch", position_.epoch + 1}, {"step", position_.optimizer_steps}, {"loss", loss},
+              {"lr", lr}, {"gradient_norm", norm}, {"images_per_second", progress.rate()}, {"wait_share", wait_share}});
+    if (options_.checkpoint_steps > 0 && position_.optimizer_steps % options_.checkpoint_steps == 0 && !last_of_epoch)
+      write_checkpoint(false);
+  }
+  return sum_of_losses / static_cast<double>(std::max<std::int64_t>(1, counted));
+}
+
+void Trainer::train_batch(const data::Batch& batch, bool last_of_step) {
+  Backend& backend = context_.backend();
+  backend.write(batch.pixels.data(), pixels_);
+  backend.write(batch.labels.data(), targets_);
+  nn::write_step_state(step_state_, {.seed = options_.seed,
+                                     .micro_step = static_cast<std::uint32_t>(position_.micro_steps),
+                                     .optimizer_step = static_cast<std::uint32_t>(position_.optimizer_steps + 1),
+                                     .learning_rate = learning_rate()});
+  forward_backward_->replay();
+  ++position_.micro_steps;
+  if (!last_of_step) return;
+  update_->replay();
+  ++position_.optimizer_steps;
+}
+
+void Trainer::check_finite(double value, const char* what) const {
+  require(std::isfinite(value),
+          "the {} is {} at epoch {}, step {}: training stopped; try a lower --lr or --clip-norm 1 (last good checkpoint: {})",
+          what, value, position_.epoch + 1, position_.optimizer_steps, run_.last().string());
+}
+
+void Trainer::finish_epoch(double training_loss) {
+  Progress progress("validation", "images", static_cast<std::int64_t>(data_.validation.records.size()));
+  const Predictions predictions = predict(model_, data_.validation, loader_options(),
+                                          [&](std::int64_t done) { progress.update(done); });
+  const double loss = mean_bce(predictions, pos_weights_);
+  check_finite(loss, "validation loss");
+  const std::vector<float> probabilities = predictions.probabilities();
+  std::vector<double> areas;
+  for (std::size_t label = 0; label < predictions.labels; ++label)
+    areas.push_back(nn::auroc(nn::column(probabilities, predictions.labels, label),
+                              nn::column(predictions.targets, predictions.labels, label)));
+  const double area = nn::mean_defined(areas);
+  const bool is_best = position_.best_epoch < 0 || loss < position_.best_validation_loss;
+  if (is_best) {
+    position_.best_validation_loss = loss;
+    position_.best_epoch = position_.epoch;
+  }
+  progress.note(fmt::format("epoch {}: training loss {:.4f}, validation loss {:.4f}{}, macro AUROC {:.3f}",
+                            position_.epoch + 1, training_loss, loss, is_best ? " (best)" : "", area));
+  run_.log({{"type", "epoch"}, {"epoch", position_.epoch + 1}, {"step", position_.optimizer_steps},
+            {"training_loss", training_loss}, {"validation_loss", loss},
+            {"validation_macro_auroc", std::isnan(area) ? Json() : Json(area)}});
+  ++position_.epoch;
+  position_.batch = 0;
+  write_checkpoint(is_best);
+}
+
+void Trainer::write_checkpoint(bool is_best) {
+  run_.write_checkpoint(position_.optimizer_steps, is_best, [&](const std::filesystem::path& directory) {
+    models::export_model(model_, preprocessor_, directory);
+    std::filesystem::copy_file(run_.path() / "split.json", directory / "split.json");
+    write_trainer_state(directory, *optimizer_,
+                        {.epoch = position_.epoch,
+                         .batch = position_.batch,
+                         .optimizer_steps = position_.optimizer_steps,
+                         .micro_steps = position_.micro_steps,
+                         .best_validation_loss = position_.best_validation_loss,
+                         .best_epoch = position_.best_epoch,
+                         .log_bytes = run_.log_bytes()});
+  });
+}
+
+}  // namespace sagitta::apps

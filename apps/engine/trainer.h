@@ -1,0 +1,73 @@
+// Trainer: the loop of steps, evaluation, logging and checkpoints. It knows no model type and no data format.
+// Invariant: the weights after n optimizer steps are a function of options and data only; a run that was killed and
+// resumed from its last checkpoint ends with bitwise the same ones.
+#pragma once
+#include <memory>
+
+#include "apps/engine/predictions.h"
+#include "apps/engine/run_directory.h"
+#include "apps/engine/train_options.h"
+#include "models/preprocessor.h"
+#include "nn/optimizer.h"
+
+namespace sagitta::apps {
+
+class Progress;
+
+class Trainer {
+ public:
+  struct Data {
+    data::SliceSet train, validation;
+  };
+
+  Trainer(models::ImageClassifier& model, nn::Context& context, const models::Preprocessor& preprocessor, Data data,
+          const TrainOptions& options, RunDirectory& run);
+
+  // Continues from the run's last checkpoint.
+  void resume();
+  // Trains to the last epoch. Throws Error when the loss is not finite any more; the checkpoints are untouched then.
+  void run();
+
+ private:
+  // Where the run stands; what a checkpoint must hold besides weights and moments.
+  struct Position {
+    std::int64_t epoch = 0;           // being trained
+    std::int64_t batch = 0;           // next batch of the epoch
+    std::int64_t optimizer_steps = 0;
+    std::int64_t micro_steps = 0;
+    double best_validation_loss = 0;  // valid once best_epoch >= 0
+    std::int64_t best_epoch = -1;
+  };
+
+  std::int64_t batches_per_epoch() const;
+  std::int64_t steps_per_epoch() const;
+  double learning_rate() const;
+  void build_steps();
+  double train_epoch();  // from the current position; the mean loss
+  void train_batch(const data::Batch& batch, bool last_of_step);
+  void finish_epoch(double training_loss);
+  void check_finite(double value, const char* what) const;
+  void write_checkpoint(bool is_best);
+  data::LoaderOptions loader_options() const;
+
+  models::ImageClassifier& model_;
+  nn::Context& context_;
+  models::Preprocessor preprocessor_;
+  Data data_;
+  TrainOptions options_;
+  RunDirectory& run_;
+  std::vector<float> pos_weights_;  // per label; empty: none
+
+  nn::ParameterArena arena_;
+  std::unique_ptr<nn::Optimizer> optimizer_;
+  nn::Schedule schedule_;
+  data::Loader loader_;
+  Position position_;
+
+  // Fixed memory that the captured steps work on.
+  Tensor pixels_, targets_, pos_weight_, loss_, seed_;
+  Tensor step_state_;
+  std::unique_ptr<Captured> forward_backward_, update_;
+};
+
+}  // namespace sagitta::apps
