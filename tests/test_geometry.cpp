@@ -233,13 +233,13 @@ TEST_CASE("the midline is found from the spine, not from table, jaw, shoulders o
     table = jaw = shoulders = true;
   }
   fill(volume, [&](const Vec3& p) {
-    const bool wide = shoulders && p[2] < 50;
+    const bool wide = shoulders && p[2] < 110;
     double hu = -1000;
     if (within(p, kSpine + (wide ? 30 : 0), 0, wide ? 200 : 65, 70)) hu = 50;
     if (within(p, kSpine, 15, 16, 14)) hu = 600;                // vertebral body
     if (within(p, kSpine, 42, 24, 6)) hu = 700;                 // arch
     if (wide && within(p, kSpine + 110, 10, 25, 25)) hu = 900;  // one humerus only
-    if (jaw && p[2] > 120 && within(p, kSpine - 25, -45, 20, 8)) hu = 1200;
+    if (jaw && p[2] > 60 && within(p, kSpine - 25, -45, 40, 12)) hu = 1200;
     if (table && p[1] > 85 && p[1] < 92) hu = p[0] > 40 && p[0] < 60 ? 2000 : -200;
     return hu;
   });

@@ -370,6 +370,15 @@ TEST_CASE("models: export and import are inverse, and exporting replaces atomica
           testing::read_bytes(golden_folder(name) / "model.safetensors"));
   }
   CHECK(std::ranges::distance(fs::directory_iterator(folder / "out")) == 3);
+
+  // An export that dies before the weights are written: the same kind of model stays loadable, another leaves nothing
+  // that loads.
+  const auto last = import_model(folder / "out", context), other = import_model(golden_folder("vit"), context);
+  fs::create_directory(folder / "out/model.safetensors.partial");
+  CHECK_THROWS_AS(export_model(*last, default_preprocessor(last->config()), folder / "out"), Error);
+  CHECK(same_values(*import_model(folder / "out", context), *last));
+  CHECK_THROWS_AS(export_model(*other, default_preprocessor(other->config()), folder / "out"), Error);
+  CHECK(contains(import_error(folder / "out"), "config.json: no such file"));
 }
 
 TEST_CASE("models: preprocessor_config.json in current and legacy spelling") {

@@ -420,13 +420,19 @@ TEST_CASE("real CT: reslice a small data set, resume it, refuse what is bad") {
   CHECK(read_bytes(options.out / "studies.json") == studies_before);
   CHECK(read_bytes(second_study / "3.png") == picture);
 
+  // A study that has become bad loses the slices of the earlier run.
+  std::filesystem::remove(second_study / "study.json");
+  std::filesystem::remove(images / "1.2.826.0.1.3680043.2" / "7.dcm");
+  CHECK(reslice(options).refused == 3);
+  CHECK_FALSE(std::filesystem::exists(second_study));
+
   options.span_mm = 30;
   CHECK_THROWS_WITH_AS(reslice(options), doctest::Contains("span_mm"), Error);
 
   options.out = folder.path() / "neighbors";
   options.span_mm = 20;
   options.channels = apps::SliceChannels::neighbors;
-  CHECK(reslice(options).ok == 3);
+  CHECK(reslice(options).ok == 2);
   const Image rgb = read_image(options.out / "slices/1.2.826.0.1.3680043.1/2.png");
   const Image grey = read_image(folder.path() / "out/slices/1.2.826.0.1.3680043.1/3.png");
   REQUIRE(rgb.channels == 3);

@@ -1,6 +1,11 @@
 // summary against torchinfo 1.8.0's published and measured tables.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
 
 #include "models/summary.h"
 #include "tensor/error.h"
@@ -101,4 +106,48 @@ TEST_CASE("config_for: unknown names are refused with the list of known ones") {
     CHECK_THROWS_AS(config_for(name), Error);
   }
   CHECK_THROWS_WITH(config_for("alexnet"), doctest::Contains("resnet-152"));
+}
+
+namespace {
+
+struct Run {
+  int exit_code = -1;
+  std::string output;  // stdout and stderr
+};
+
+Run run(const std::string& command) {
+  const std::string line = fmt::format("{}/{} 2>&1", SAGITTA_BIN_DIR, command);
+  std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(line.c_str(), "r"), pclose);
+  Run result;
+  char buffer[4096];
+  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, pipe.get()))
+    result.output.append(buffer, count);
+  result.exit_code = WEXITSTATUS(pclose(pipe.release()));
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("summary and forward: exit codes, and one line for a failure") {
+  CHECK(run("summary --arch resnet-18").exit_code == 0);
+  CHECK(run("summary --help").exit_code == 0);
+  CHECK(run("summary").exit_code == 2);
+  CHECK(run("summary --arch resnet-18 --batch 0").exit_code == 2);
+  CHECK(run("forward --model x").exit_code == 2);
+  const std::string golden = SAGITTA_SOURCE_DIR "/tests/golden/vit";
+  for (const std::string& command :
+       {std::string("summary --arch alexnet"),
+        std::string("summary --arch vit-base-patch16-224 --image-size 8"),
+        std::string("forward --model /nowhere --input x --output y"),
+        fmt::format("forward --model {} --input {}/config.json --output /tmp/y", golden, golden),
+        fmt::format("forward --model {0} --input {0}/model.safetensors --output /tmp/y", golden),
+        fmt::format("forward --model {0} --input {0}/golden.safetensors --output /nowhere/y", golden)}) {
+    CAPTURE(command);
+    const Run failed = run(command);
+    CAPTURE(failed.output);
+    CHECK(failed.exit_code == 1);
+    CHECK(failed.output.starts_with("error: "));
+    CHECK(std::count(failed.output.begin(), failed.output.end(), '\n') == 1);
+  }
+  CHECK(run(fmt::format("summary --arch {}", golden)).output.find("[1, 17, 24]") != std::string::npos);
 }

@@ -99,6 +99,7 @@ void add_train_options(CLI::App& app, TrainOptions& o) {
           throw CLI::ValidationError(error.what());
         }
       });
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelled key must not be passed over
   app.add_option("--out", o.out, "the run's directory; must not hold another run");
   app.add_option("--resume", o.resume, "go on with this run, with its own options")->configurable(false);
   add_data_options(app, o);

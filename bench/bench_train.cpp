@@ -1,0 +1,142 @@
+// bench_train: images per second and peak memory of whole training steps, beside PyTorch's in the same run.
+// Every round is a process of its own, ours and theirs in turn, so that both see the same machine and neither inherits the
+// other's memory. A round is a few warm-up steps and then timed ones; its figure is the median step.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "apps/engine/main_guard.h"
+#include "autograd/ops.h"
+#include "models/classifier.h"
+#include "nn/arena.h"
+#include "nn/optimizer.h"
+#include "tensor/atomic_file.h"
+
+namespace {
+
+using namespace sagitta;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string arch = "resnet-50", versus, python = "python3", json, label;
+  std::int64_t image_size = 0, batch = 16;
+  int steps = 5, rounds = 3;
+  bool worker = false;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+// One round of ours: {"images_per_second", "peak_mb"} on stdout. The same step as the peers': forward, binary
+// cross-entropy, backward, SGD with momentum, on fixed synthetic images.
+Json run_worker(const Options& options) {
+  models::ModelConfig config = models::config_for(options.arch);
+  if (options.image_size > 0) config.image_size = options.image_size;
+  config.labels = models::default_labels(7);
+  nn::Context context(cpu_backend());
+  const auto model = models::make_classifier(config, context);
+  nn::initialize(*model, 1);
+  nn::ParameterArena arena(*model, 1e-4, nn::DecayPolicy::all);
+  nn::Sgd optimizer(arena, {.momentum = 0.9});
+  Tensor state = context.step_state();
+  nn::write_step_state(state, {.learning_rate = 0.01});
+  const Shape shape{options.batch, config.image_size, config.image_size, 3};
+  std::vector<float> values(static_cast<std::size_t>(shape.numel()));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(random::normal({1, 0, 0}, i));
+  const autograd::Variable pixels(from_host(context.backend(), shape, values));
+  const Tensor targets = zeros(context.backend(), {options.batch, 7}, DType::f32);
+  std::vector<double> seconds;
+  for (int step = -2; step < options.steps; ++step) {
+    const Clock::time_point start = Clock::now();
+    autograd::backward(autograd::bce_with_logits(model->logits(pixels), targets));
+    optimizer.step(state);
+    context.backend().synchronize();
+    if (step >= 0) seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return {{"images_per_second", static_cast<double>(options.batch) / median(seconds)},
+          {"peak_mb", static_cast<double>(usage.ru_maxrss) / 1024}};
+}
+
+// The JSON on the last line that a command prints.
+Json run_process(const std::string& command) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+  require(pipe != nullptr, "cannot run: {}", command);
+  std::string line, last;
+  std::array<char, 4096> buffer{};
+  while (std::fgets(buffer.data(), buffer.size(), pipe.get()) != nullptr) last = buffer.data();
+  const Json json = Json::parse(last, nullptr, false);
+  require(json.is_object(), "no result from: {}", command);
+  return json;
+}
+
+int compare(const Options& options, const std::string& self) {
+  const std::string shape =
+      fmt::format("--arch {} --image-size {} --batch {} --steps {}", options.arch, options.image_size, options.batch,
+                  options.steps);
+  const std::string ours = fmt::format("'{}' --worker {}", self, shape);
+  const std::string theirs = fmt::format("'{}' '{}/bench/peers/train_pytorch.py' {}", options.python,
+                                         SAGITTA_SOURCE_DIR, shape);
+  Json result{{"arch", options.arch}, {"batch", options.batch}, {"threads", std::thread::hardware_concurrency()},
+              {"rounds", Json::array()}};
+  std::vector<double> our_speed, their_speed, ratios, our_memory, their_memory;
+  fmt::print("{:>6}{:>16}{:>16}{:>8}{:>12}{:>12}\n", "round", "sagitta img/s", "pytorch img/s", "ratio", "sagitta MB",
+             "pytorch MB");
+  for (int round = 1; round <= options.rounds; ++round) {
+    Json entry{{"sagitta", run_process(ours)}};
+    our_speed.push_back(entry["sagitta"]["images_per_second"]);
+    our_memory.push_back(entry["sagitta"]["peak_mb"]);
+    if (!options.versus.empty()) {
+      entry["pytorch"] = run_process(theirs);
+      their_speed.push_back(entry["pytorch"]["images_per_second"]);
+      their_memory.push_back(entry["pytorch"]["peak_mb"]);
+      ratios.push_back(our_speed.back() / their_speed.back());
+    }
+    result["rounds"].push_back(entry);
+    fmt::print("{:>6}{:>16.2f}{:>16.2f}{:>8.2f}{:>12.0f}{:>12.0f}\n", round, our_speed.back(),
+               ratios.empty() ? 0 : their_speed.back(), ratios.empty() ? 0 : ratios.back(), our_memory.back(),
+               ratios.empty() ? 0 : their_memory.back());
+    std::fflush(stdout);
+  }
+  fmt::print("{:>6}{:>16.2f}{:>16.2f}{:>8.2f}{:>12.0f}{:>12.0f}\n", "median", median(our_speed), median(their_speed),
+             median(ratios), median(our_memory), median(their_memory));
+  result["median"] = {{"sagitta_images_per_second", median(our_speed)},
+                      {"pytorch_images_per_second", median(their_speed)},
+                      {"ratio", median(ratios)},
+                      {"sagitta_peak_mb", median(our_memory)},
+                      {"pytorch_peak_mb", median(their_memory)}};
+  if (!options.json.empty()) write_text_file(options.json, result.dump(2) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Times whole training steps (forward, loss, backward, SGD) on synthetic images.", "bench_train");
+  app.add_option("--arch", options.arch, "architecture")->capture_default_str();
+  app.add_option("--image-size", options.image_size, "pixels per side (0: the architecture's own)")->capture_default_str();
+  app.add_option("--batch", options.batch, "images per step")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--steps", options.steps, "timed steps per round")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--rounds", options.rounds, "rounds")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--vs", options.versus, "run a peer in turn: pytorch")->check(CLI::IsMember(std::vector<std::string>{"pytorch"}));
+  app.add_option("--python", options.python, "Python with torch and transformers")->capture_default_str();
+  app.add_option("--json", options.json, "write the result to this file");
+  app.add_flag("--worker", options.worker, "one round in this process, result as JSON");
+  return apps::run_main(app, argc, argv, [&] {
+    if (!options.worker) return compare(options, argv[0]);
+    fmt::print("{}\n", run_worker(options).dump());
+    return 0;
+  });
+}

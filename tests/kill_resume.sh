@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# kill -9 at five random moments of a run: each time it is resumed, and its weights end bitwise equal to those of a run
+# that nothing disturbed. The moments are drawn from the length of the undisturbed run, so that they hit work on any machine.
+# usage: kill_resume.sh BIN_DIR WORK_DIR
+set -euo pipefail
+bin=$1 work=$2
+rm -rf "$work" && mkdir -p "$work"
+RANDOM=7
+
+"$bin/make_phantom" --out "$work/ct" --studies 6 --seed 3 --size 64 --step-mm 3 >/dev/null
+"$bin/reslice" --data "$work/ct" --out "$work/slices" --slices 5 --span-mm 16 --size 48 >/dev/null 2>&1
+
+options=(--data "$work/slices" --arch resnet-18 --image-size 48 --epochs 6 --batch-size 4 --accumulate 2 --optimizer adamw
+         --lr 1e-3 --rotation 10 --flip 0.5 --validation-fraction 0.3 --test-fraction 0 --checkpoint-steps 1 --seed 5)
+
+start=$(date +%s%N)
+"$bin/train_resnet" "${options[@]}" --out "$work/whole" >/dev/null 2>&1
+milliseconds=$((($(date +%s%N) - start) / 1000000))
+
+"$bin/train_resnet" "${options[@]}" --out "$work/killed" >/dev/null 2>&1 &
+kills=0
+for _ in 1 2 3 4 5; do
+  pause=$((milliseconds / 20 + RANDOM % (milliseconds / 4 + 1)))
+  sleep "$(printf '%d.%03d' $((pause / 1000)) $((pause % 1000)))"
+  if kill -9 $! 2>/dev/null; then kills=$((kills + 1)); fi
+  wait $! 2>/dev/null || true
+  # A run that was killed before it wrote its recipe has not begun yet.
+  if [[ -e $work/killed/recipe.toml ]]; then
+    "$bin/train_resnet" --resume "$work/killed" >/dev/null 2>&1 &
+  else
+    "$bin/train_resnet" "${options[@]}" --out "$work/killed" >/dev/null 2>&1 &
+  fi
+done
+wait $!
+
+for file in last/model.safetensors last/optimizer.safetensors best/model.safetensors; do
+  cmp "$work/whole/$file" "$work/killed/$file"
+done
+[[ $(wc -l <"$work/whole/metrics.jsonl") == $(wc -l <"$work/killed/metrics.jsonl") ]]
+((kills >= 3)) || { echo "only $kills of 5 kills hit a running process"; exit 1; }
+echo "$kills kills, bitwise equal"

@@ -1,0 +1,176 @@
+// Dropout, losses and optimizers of the CPU backend.
+#include "kernel_reference.h"
+
+using namespace sagitta;
+using namespace sagitta::testing;
+
+namespace {
+
+Backend& b = cpu_backend();
+
+}  // namespace
+
+TEST_CASE("dropout drops the share p by the counter-based generator, scales the rest, and repeats per step") {
+  const Index n = 100003;
+  const DropoutParams params{0.3, 9};
+  const StepState step{.seed = 5, .micro_step = 2};
+  const Tensor x = random_tensor({n}, DType::f64, 1), state = state_tensor(step);
+  const Values xs = values_of(x);
+  Values expected(xs.size());
+  double kept = 0;
+  for (std::size_t i = 0; i < xs.size(); ++i)
+    if (random::uniform(mask_key(step, 9), i) >= 0.3) {
+      expected[i] = xs[i] / 0.7;
+      kept += 1;
+    }
+  CHECK(kept / static_cast<double>(n) == doctest::Approx(0.7).epsilon(0.01));
+  Tensor y = poisoned({n}, DType::f64);
+  b.dropout(params, state, x, y);
+  CHECK(difference(y, expected) < 1e-12);
+  check_target({n}, DType::f64, expected, [&](const Target& t) { b.dropout_backward(params, state, x, t); });
+  Tensor next = poisoned({n}, DType::f64);
+  b.dropout(params, state_tensor({.seed = 5, .micro_step = 3}), x, next);
+  CHECK(values_of(next) != values_of(y));
+  Tensor same_mask(b, {n}, DType::f32);  // every dtype drops the same elements
+  b.dropout(params, state, full(b, {n}, DType::f32, 1), same_mask);
+  const Values masks = values_of(same_mask);
+  bool equal = true;
+  for (std::size_t i = 0; i < masks.size(); ++i) equal = equal && (masks[i] == 0) == (expected[i] == 0);
+  CHECK(equal);
+}
+
+TEST_CASE("cross entropy: smoothing, ignored rows, huge logits; the gradient agrees with differences") {
+  const Index rows = 4, classes = 5;
+  const std::vector<std::int64_t> labels = {2, -100, 0, 4};
+  const Tensor label = from_host(b, {rows}, labels);
+  for (const double smoothing : {0.0, 0.2}) {
+    const CrossEntropyParams params{.label_smoothing = smoothing};
+    const auto loss_of = [&](const Values& x) {
+      double loss = 0;
+      for (std::size_t r = 0; r < labels.size(); ++r) {
+        if (labels[r] < 0) continue;
+        double sum = 0;
+        for (std::size_t k = 0; k < 5; ++k) sum += std::exp(x[r * 5 + k]);
+        for (std::size_t k = 0; k < 5; ++k) {
+          const double target =
+              smoothing / 5 + (static_cast<std::int64_t>(k) == labels[r] ? 1 - smoothing : 0);
+          loss -= target * (x[r * 5 + k] - std::log(sum)) / 3;
+        }
+      }
+      return loss;
+    };
+    for_both_dtypes([&](DType dtype) {
+      const Tensor logits = random_tensor({rows, classes}, dtype, 1);
+      Tensor loss = poisoned({1}, dtype), gradient = poisoned({rows, classes}, dtype);
+      b.softmax_cross_entropy(params, logits, label, loss, gradient);
+      CHECK(scalar_of(loss) == doctest::Approx(loss_of(values_of(logits))).epsilon(1e-6));
+      const Values xs = values_of(logits);
+      Values numeric(xs.size());
+      for (std::size_t i = 0; i < xs.size(); ++i) {
+        Values up = xs, down = xs;
+        up[i] += 1e-5;
+        down[i] -= 1e-5;
+        numeric[i] = (loss_of(up) - loss_of(down)) / 2e-5;
+      }
+      CHECK(difference(gradient, numeric) < 1e-7);
+    });
+  }
+  Tensor loss = poisoned({1}, DType::f32), gradient = poisoned({1, 3}, DType::f32);
+  b.softmax_cross_entropy({}, tensor_of({1, 3}, DType::f32, {1000, 0, -1000}),
+                          from_host<std::int64_t>(b, {1}, {1}), loss, gradient);
+  CHECK(scalar_of(loss) == 1000);
+  CHECK(values_of(gradient) == Values{1, -1, 0});
+}
+
+TEST_CASE(
+    "binary cross entropy on logits: weights, class weights, large logits; the gradient agrees with "
+    "differences") {
+  const Index rows = 3, classes = 4;
+  const Values target = {0, 1, 0.25, 1, 1, 0, 0, 1, 0.5, 1, 1, 0}, positive = {1, 2.5, 0.5, 3};
+  const Values weights = random_values(12, 8);
+  for (int variant = 0; variant < 4; ++variant) {
+    const bool with_positive = (variant & 1) != 0, with_weight = (variant & 2) != 0;
+    const auto loss_of = [&](const Values& x) {
+      double loss = 0;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double p = 1 / (1 + std::exp(-x[i])), factor = with_positive ? positive[i % 4] : 1;
+        loss -= (with_weight ? weights[i] : 1) *
+                (factor * target[i] * std::log(p) + (1 - target[i]) * std::log(1 - p)) / 12;
+      }
+      return loss;
+    };
+    for_both_dtypes([&](DType dtype) {
+      const Tensor logits = random_tensor({rows, classes}, dtype, 1);
+      const Tensor pos_weight = with_positive ? tensor_of({classes}, dtype, positive) : Tensor();
+      const Tensor weight = with_weight ? tensor_of({rows, classes}, dtype, weights) : Tensor();
+      Tensor loss = poisoned({1}, dtype), gradient = poisoned({rows, classes}, dtype);
+      b.bce_with_logits(logits, tensor_of({rows, classes}, dtype, target), pos_weight, weight, loss,
+                        gradient);
+      const Values xs = values_of(logits);
+      CHECK(scalar_of(loss) == doctest::Approx(loss_of(xs)).epsilon(1e-6));
+      Values numeric(xs.size());
+      for (std::size_t i = 0; i < xs.size(); ++i) {
+        Values up = xs, down = xs;
+        up[i] += 1e-5;
+        down[i] -= 1e-5;
+        numeric[i] = (loss_of(up) - loss_of(down)) / 2e-5;
+      }
+      CHECK(difference(gradient, numeric) < 1e-7);
+    });
+  }
+  Tensor loss = poisoned({1}, DType::f32), gradient = poisoned({1, 2}, DType::f32);
+  b.bce_with_logits(tensor_of({1, 2}, DType::f32, {800, -800}), tensor_of({1, 2}, DType::f32, {0, 1}), {}, {},
+                    loss, gradient);
+  CHECK(scalar_of(loss) == 800);
+  CHECK(values_of(gradient) == Values{0.5, -0.5});
+}
+
+TEST_CASE("SGD and Adam follow PyTorch's update equations over decay segments, with clipping") {
+  const Index n = 40000;
+  const DecaySegments segments{from_host<std::int64_t>(b, {3}, {10, 20000, n}),
+                               from_host<float>(b, {3}, {0.25f, 0.0f, 0.5f})};
+  const auto decay_of = [](Index i) { return i < 10 ? 0.25 : i < 20000 ? 0.0 : 0.5; };
+  const double rate = 0.05;
+  for_both_dtypes([&](DType dtype) {
+    for (const double max_norm : {0.0, 3.0}) {
+      for (int variant = 0; variant < 5; ++variant) {
+        CAPTURE(variant);
+        const bool adam = variant >= 3, decoupled = variant == 4, nesterov = variant == 2;
+        const double mu = variant == 0 ? 0 : 0.9;
+        Tensor values = random_tensor({n}, dtype, 1), norm2(b, {1}, dtype);
+        Tensor m = variant == 0 ? Tensor() : zeros(b, {n}, dtype), v = zeros(b, {n}, dtype);
+        Values p = values_of(values), first(p.size()), second(p.size());
+        for (std::uint32_t step = 1; step <= 3; ++step) {
+          const Tensor gradient = random_tensor({n}, dtype, 10 + step);
+          const Values g = values_of(gradient);
+          b.squared_norm(gradient, norm2);
+          const double clip =
+              max_norm > 0 ? std::min(1.0, max_norm / (std::sqrt(scalar_of(norm2)) + 1e-6)) : 1;
+          const Tensor state = state_tensor({.optimizer_step = step, .learning_rate = rate});
+          if (adam)
+            b.adam({.decoupled = decoupled, .max_norm = max_norm}, segments, state, norm2, gradient, m, v,
+                   values);
+          else
+            b.sgd({mu, nesterov, max_norm}, segments, state, norm2, gradient, m, values);
+          for (Index index = 0; index < n; ++index) {
+            const std::size_t i = static_cast<std::size_t>(index);
+            const double decay = decay_of(index);
+            if (adam) {
+              if (decoupled) p[i] *= 1 - rate * decay;
+              const double d = clip * g[i] + (decoupled ? 0 : decay * p[i]);
+              first[i] = 0.9 * first[i] + 0.1 * d;
+              second[i] = 0.999 * second[i] + 0.001 * d * d;
+              p[i] -= rate / (1 - std::pow(0.9, step)) * first[i] /
+                      (std::sqrt(second[i]) / std::sqrt(1 - std::pow(0.999, step)) + 1e-8);
+            } else {
+              const double d = clip * g[i] + decay * p[i];
+              first[i] = mu * first[i] + d;
+              p[i] -= rate * (nesterov ? d + mu * first[i] : first[i]);
+            }
+          }
+        }
+        CHECK(difference(values, p) < tolerance(dtype));
+      }
+    }
+  });
+}
