@@ -243,14 +243,6 @@ CtSlice read_slice(const Attributes& attributes, const CtSlice& file_level, int 
   return slice;
 }
 
-DcmPixelData& pixel_element(const CtSlice& slice, DcmDataset& dataset) {
-  DcmElement* element = nullptr;
-  dataset.findAndGetElement(DCM_PixelData, element);
-  auto* pixels = dynamic_cast<DcmPixelData*>(element);
-  require(pixels != nullptr, "{}: PixelData is missing", slice.file.string());
-  return *pixels;
-}
-
 // The bytes of the slice's frame if every frame is one fragment (RLE must be, JPEG nearly always is); else
 // nothing.
 std::span<const std::uint8_t> compressed_frame(const CtSlice& slice, DcmDataset& dataset,
@@ -290,7 +282,11 @@ std::vector<std::uint16_t> rle_words(const CtSlice& slice, std::span<const std::
 }
 
 std::vector<std::uint16_t> stored_words(const CtSlice& slice, DcmDataset& dataset, std::size_t count) {
-  DcmPixelData& pixels = pixel_element(slice, dataset);
+  DcmElement* element = nullptr;
+  dataset.findAndGetElement(DCM_PixelData, element);
+  auto* found = dynamic_cast<DcmPixelData*>(element);
+  require(found != nullptr, "{}: PixelData is missing", slice.file.string());
+  DcmPixelData& pixels = *found;
   Uint32 frame_bytes = 0;
   OFCondition status = pixels.getUncompressedFrameSize(&dataset, frame_bytes);
   require(status.good() && frame_bytes == count * 2, "{}: a frame has {} bytes, expected {} ({} x {} words)",

@@ -24,7 +24,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
 // Which files may include a third-party header that starts so.
 const std::map<std::string, std::regex> kConfined{
     {"dcmtk/", std::regex("data/dicom_\\w+\\.cpp")},
-    {"stb_", std::regex("data/image\\.cpp")},
+    {"stb_image", std::regex("data/image\\.cpp")},
+    {"stb_easy", std::regex("apps/engine/sheet\\.cpp")},
     {"Eigen/", std::regex("tensor/cpu/.*")},
     {"omp.h", std::regex("tensor/cpu/.*|apps/.*|data/.*")},
     {"CLI/", std::regex("apps/.*")},

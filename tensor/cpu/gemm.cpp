@@ -25,7 +25,7 @@ std::int64_t part(std::int64_t extent, std::int64_t count, std::int64_t unit) {
 }  // namespace
 
 GemmPlan plan_gemm(const GemmExtents& extents) {
-  const auto [m, n, k] = extents;
+  const std::int64_t m = extents.m, n = extents.n, k = extents.k;
   GemmPlan plan{};
   plan.block_columns = part(n, ceil_div(n, kBlockColumns), 32);
   plan.block_rows = part(m, ceil_div(m, kBlockRows), kTileRows);

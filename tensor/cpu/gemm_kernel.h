@@ -15,7 +15,7 @@ inline constexpr int kVectorBytes = 64, kTileRows = 12, kTileVectors = 2;
 #elif defined(__AVX__)
 inline constexpr int kVectorBytes = 32, kTileRows = 4, kTileVectors = 3;
 #else
-inline constexpr int kVectorBytes = 16, kTileRows = 4, kTileVectors = 3;
+inline constexpr int kVectorBytes = 16, kTileRows = 4, kTileVectors = 2;
 #endif
 
 template <class T>

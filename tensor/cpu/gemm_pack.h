@@ -55,19 +55,24 @@ struct AlongColumns {
 // out[k][r] = from[r][k]: transposes Width rows of `length` elements in 4 x 4 squares of registers.
 template <int Width, class T>
 void transpose_rows(const T* const* from, std::int64_t length, T* out) {
+  static_assert(Width % 4 == 0);
   typedef T Quad __attribute__((vector_size(4 * sizeof(T))));
   typedef T UnalignedQuad __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
-  const auto load = [](const T* p) -> Quad { return *reinterpret_cast<const UnalignedQuad*>(p); };
-  const auto store = [](T* p, Quad q) { *reinterpret_cast<UnalignedQuad*>(p) = q; };
+  // By reference: a vector wider than the machine's registers may not be passed by value.
+  const auto load = [](const T* p, Quad& quad) { quad = *reinterpret_cast<const UnalignedQuad*>(p); };
+  const auto store = [](T* p, const Quad& quad) { *reinterpret_cast<UnalignedQuad*>(p) = quad; };
   std::int64_t k = 0;
   for (; k + 4 <= length; k += 4, out += 4 * Width)
     for (int r = 0; r < Width; r += 4) {
-      const Quad a = load(from[r] + k), b = load(from[r + 1] + k);
-      const Quad c = load(from[r + 2] + k), d = load(from[r + 3] + k);
-      const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
-                 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-                 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      Quad a, b, c, d;
+      load(from[r] + k, a);
+      load(from[r + 1] + k, b);
+      load(from[r + 2] + k, c);
+      load(from[r + 3] + k, d);
+      const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      const Quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      const Quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
       store(out + r, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
       store(out + Width + r, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
       store(out + 2 * Width + r, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
