@@ -29,10 +29,14 @@ int run(const Options& options) {
   data::LoaderOptions input = apps::input_options(model->config(), preprocessor);
   input.batch_size = options.batch_size;
   input.threads = options.threads;
-  fs::create_directories(options.out);
-  const data::SliceSet all = apps::open_slices(
-      {.data = options.data, .cache = fs::path(options.out) / "slices", .size = input.image_size});
-  const data::SliceSet slices = apps::select_slices(all, options.split, fs::path(options.model) / "split.json");
+  std::error_code error;
+  fs::create_directories(options.out, error);
+  require(!error, "--out {}: cannot be created: {}", options.out, error.message());
+  apps::SliceSource source{
+      .data = options.data, .cache = fs::path(options.out) / "slices", .size = input.image_size};
+  apps::adopt_slice_settings(source, fs::path(options.model) / "slices.json");
+  const data::SliceSet slices =
+      apps::select_slices(apps::open_slices(source), options.split, fs::path(options.model) / "split.json");
   apps::Predictions predictions;
   {
     apps::Progress progress("evaluating", "images", static_cast<std::int64_t>(slices.records.size()));
@@ -41,7 +45,8 @@ int run(const Options& options) {
   const apps::Evaluation evaluation = apps::evaluate(
       slices, predictions, input.labels, apps::parse_aggregation(options.aggregation), options.threshold);
   fmt::print("{}", apps::format_evaluation(evaluation));
-  write_text_file(fs::path(options.out) / "evaluation.json", apps::evaluation_json(evaluation).dump(2) + "\n");
+  write_text_file(fs::path(options.out) / "evaluation.json",
+                  apps::evaluation_json(evaluation).dump(2) + "\n");
   data::write_png(fs::path(options.out) / "examples.png",
                   apps::contact_sheet(slices, predictions, input.labels, options.threshold));
   fmt::print("written: {0}/evaluation.json, {0}/examples.png\n", options.out);
@@ -52,20 +57,29 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Evaluates a trained classifier on sagittal slices: AUROC, average precision, F1, exact match and the\n"
-               "RSNA 2022 weighted log loss, for slices and for patients.", "evaluate");
+  CLI::App app(
+      "Evaluates a trained classifier on sagittal slices: AUROC, average precision, F1, exact match and the\n"
+      "RSNA 2022 weighted log loss, for slices and for patients.",
+      "evaluate");
   app.add_option("--model", options.model, "model directory, e.g. RUN/best")->required();
   app.add_option("--data", options.data, "RSNA folder, or a folder written by reslice")->required();
-  app.add_option("--out", options.out, "folder for evaluation.json and examples.png (default: MODEL/evaluation)");
+  app.add_option("--out", options.out,
+                 "folder for evaluation.json and examples.png (default: MODEL/evaluation)");
   app.add_option("--split", options.split, "test, validation or train as split by the run, or all")
-      ->check(CLI::IsMember(std::vector<std::string>{"test", "validation", "train", "all"}))->capture_default_str();
+      ->check(CLI::IsMember(std::vector<std::string>{"test", "validation", "train", "all"}))
+      ->capture_default_str();
   app.add_option("--aggregate", options.aggregation, "slices to patient: mean or max of the probabilities")
-      ->check(CLI::IsMember(std::vector<std::string>{"mean", "max"}))->capture_default_str();
+      ->check(CLI::IsMember(std::vector<std::string>{"mean", "max"}))
+      ->capture_default_str();
   app.add_option("--threshold", options.threshold, "probability from which a label counts as predicted")
-      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "slices per forward pass")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))->capture_default_str();
-  app.add_option("--loader-threads", options.threads, "for reading slices")->check(CLI::Range(1, 256))->capture_default_str();
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
+      ->capture_default_str();
+  app.add_option("--loader-threads", options.threads, "for reading slices")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   return apps::run_main(app, argc, argv, [&] {
     if (options.out.empty()) options.out = (fs::path(options.model) / "evaluation").string();
     return run(options);

@@ -1,44 +1,15 @@
 // make_phantom: writes a synthetic cervical-spine CT data set, as DICOM, in the layout of the RSNA 2022
 // competition.
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
-#include <chrono>
-#include <cstdio>
-#include <exception>
-
+#include "apps/engine/main_guard.h"
+#include "apps/engine/progress.h"
 #include "data/phantom.h"
-
-namespace {
-
-class Progress {
- public:
-  explicit Progress(int total) : total_(total) {}
-
-  void operator()(int done) const {
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    const double left = seconds / done * (total_ - done);
-    if (isatty(STDERR_FILENO)) {
-      fmt::print(stderr, "\r{}/{} studies, {:.0f} s left   {}", done, total_, left,
-                 done == total_ ? "\n" : "");
-    } else if (done == total_ || done % std::max(1, total_ / 10) == 0) {
-      fmt::print(stderr, "{}/{} studies, {:.0f} s left\n", done, total_, left);
-    }
-  }
-
- private:
-  int total_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-}  // namespace
 
 int main(int argc, char** argv) {
   sagitta::data::PhantomOptions options;
   CLI::App app(
       "Writes a synthetic cervical-spine CT data set: train.csv, train_bounding_boxes.csv and\n"
-      "train_images/<StudyInstanceUID>/<n>.dcm. The same options give the same bytes.");
+      "train_images/<StudyInstanceUID>/<n>.dcm. The same options give the same bytes.",
+      "make_phantom");
   app.option_defaults()->always_capture_default();
   app.add_option("--out", options.out, "Folder to create")->required();
   app.add_option("--studies", options.studies, "Number of patients, one study each")
@@ -54,19 +25,14 @@ int main(int argc, char** argv) {
   app.add_option("--difficulty", options.difficulty, "0 plain fractures to 1 very subtle ones")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--jobs", options.jobs, "Threads, 0 for one per processor")->check(CLI::Range(0, 1024));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    const Progress progress(options.studies);
-    const auto summary = sagitta::data::write_phantom(options, progress);
+  return sagitta::apps::run_main(app, argc, argv, [&] {
+    sagitta::data::PhantomSummary summary;
+    {
+      sagitta::apps::Progress progress("make_phantom", "studies", options.studies);
+      summary = sagitta::data::write_phantom(options, [&](int done) { progress.update(done); });
+    }
     fmt::print("{}: {} studies ({} fractured), {} slices\n", options.out.string(), summary.studies,
                summary.fractured, summary.slices);
     return 0;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "make_phantom: {}\n", error.what());
-    return 1;
-  }
+  });
 }

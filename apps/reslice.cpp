@@ -1,9 +1,7 @@
 // reslice: cuts sagittal slices out of CT studies, ready for training.
-#include <CLI/CLI.hpp>
-#include <cstdio>
-
 #include "apps/engine/reslice.h"
-#include "tensor/error.h"
+
+#include "apps/engine/main_guard.h"
 
 using namespace sagitta;
 
@@ -19,12 +17,18 @@ int main(int argc, char** argv) {
                  "RSNA 2022 folder (train.csv, train_images/) or folders of DICOM files, one per study")
       ->required();
   app.add_option("--out", options.out, "folder for the slices")->required();
-  app.add_option("--slices", options.planes, "sagittal planes per study")->capture_default_str();
-  app.add_option("--span-mm", options.span_mm, "from the first to the last plane, centered at the spine [mm]")
+  app.add_option("--slices", options.planes, "sagittal planes per study")
+      ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  app.add_option("--spacing-mm", options.spacing_mm, "pixel size [mm]")->capture_default_str();
+  app.add_option("--span-mm", options.span_mm, "from the first to the last plane, centered at the spine [mm]")
+      ->check(CLI::Range(0.0, 400.0))
+      ->capture_default_str();
+  app.add_option("--spacing-mm", options.spacing_mm, "pixel size [mm]")
+      ->check(CLI::Range(0.05, 10.0))
+      ->capture_default_str();
   app.add_option("--size", options.size,
                  "scale to squares of N pixels, letterboxed (0: natural size at --spacing-mm)")
+      ->check(CLI::Range(16, 4096) | CLI::IsMember({0}))
       ->capture_default_str();
   app.add_option("--channels", channels,
                  "grey: 1 channel; windows: 3 windows as RGB; neighbors: planes k-1, k, k+1 as RGB")
@@ -39,24 +43,20 @@ int main(int argc, char** argv) {
       "--interpolate-missing", options.policy.interpolate_missing,
       "accept up to three missing slices in a row and interpolate over them instead of refusing the study");
   app.add_option("--min-slices", options.policy.min_slices, "fewest axial slices of a study")
+      ->check(CLI::Range(2, 100000))
       ->capture_default_str();
-  app.add_option("--jobs", options.jobs, "studies at a time (0: one per processor)")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
+  app.add_option("--jobs", options.jobs, "studies at a time (0: one per processor)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  return apps::run_main(app, argc, argv, [&] {
     options.channels = apps::parse_channels(channels);
     options.windows = apps::parse_windows(window, options.channels);
     const apps::ResliceSummary summary = apps::reslice(options);
     fmt::print(
         "{} studies usable ({} with warnings, {} finished before), {} refused; slices and reports in {}\n",
         summary.usable(), summary.warned, summary.reused, summary.refused, options.out.string());
-    if (summary.usable() > 0) return 0;
-    fmt::print(stderr, "error: no study was usable; see {}\n", (options.out / "studies.json").string());
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-  }
-  return 1;
+    require(summary.usable() > 0, "--data {}: no study was usable; see {}", options.data.string(),
+            (options.out / "studies.json").string());
+    return 0;
+  });
 }

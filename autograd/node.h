@@ -1,6 +1,7 @@
 // Node: one recorded operation, or a leaf that keeps its gradient.
-// Invariant: a node owns the gradient of its output and edges to nodes, never to values; an activation lives only as
-// long as an op struct saved it. Gradients are moved in when they are the first and added when they are not.
+// Invariant: a node owns the gradient of its output and edges to nodes, never to values; an activation lives
+// only as long as an op struct saved it. Gradients are moved in when they are the first and added when they
+// are not.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -23,7 +24,8 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // Where an op writes (part of) the gradient of this node's output: allocated on first use, added to afterwards.
+  // Where an op writes (part of) the gradient of this node's output: allocated on first use, added to
+  // afterwards.
   virtual Target gradient_target();
   // Hands over a finished gradient without copying it when it is the first.
   virtual void add_gradient(Tensor gradient);

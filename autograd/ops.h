@@ -1,6 +1,7 @@
 // The differentiable vocabulary, on one page.
-// Every op checks its shapes, allocates its output, calls the backend and records one node. Absent optional inputs are
-// empty Variables. Letters: N images, H W pixels, C channels, B batch, T tokens, D width, K classes.
+// Every op checks its shapes, allocates its output, calls the backend and records one node. Absent optional
+// inputs are empty Variables. Letters: N images, H W pixels, C channels, B batch, T tokens, D width, K
+// classes.
 #pragma once
 #include <utility>
 #include <vector>
@@ -31,7 +32,8 @@ Variable sum(const Variable& x);                  // [1]
 // ---- matrix products ----
 Variable matmul(const MatmulParams& params, const Variable& a, const Variable& b);  // [M,N] of matrices
 // activation(x [..,K] weight [N,K]^T + bias [N]?) -> [..,N]
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias, const LinearParams& params = {});
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
+                const LinearParams& params = {});
 
 // ---- images, channels last ----
 // x [N,H,W,I], weight [O,KH,KW,I], bias [O]? -> [N,OH,OW,O]
@@ -48,10 +50,11 @@ struct RunningStatistics {
 // relu?(batch_norm(x [..,C]) + residual?), gamma and beta [C]; params.relu switches the ReLU.
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, const Variable& residual,
                     RunningStatistics& statistics, const BatchNormParams& params);
-Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta, double eps);  // over the last axis
+Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta,
+                    double eps);  // over the last axis
 // {x + residual, layer_norm(x + residual)}: the residual stream and its normalized form in one pass.
-std::pair<Variable, Variable> add_layer_norm(const Variable& x, const Variable& residual, const Variable& gamma,
-                                             const Variable& beta, double eps);
+std::pair<Variable, Variable> add_layer_norm(const Variable& x, const Variable& residual,
+                                             const Variable& gamma, const Variable& beta, double eps);
 
 // ---- attention and tokens ----
 // qkv [B,T,3*D] packed as [B,T,3,heads,D/heads] -> [B,T,D]; `state` is needed when params.dropout > 0.
@@ -59,8 +62,9 @@ Variable attention(const Variable& qkv, const AttentionParams& params, const Ten
 // patches [B,T,D], cls [1,1,D], positions [1,T+1,D] -> [B,T+1,D]
 Variable prepend_token(const Variable& patches, const Variable& cls, const Variable& positions);
 Variable select_token(const Variable& x, std::int64_t index);  // [B,T,D] -> [B,D]
-// Position embeddings [1,1+g*g,D] resampled to a grid of height x width patches -> [1,1+height*width,D]; the first row
-// (the class token's) is kept. As transformers' interpolate_pos_encoding: returned unchanged when the grid is the same.
+// Position embeddings [1,1+g*g,D] resampled to a grid of height x width patches -> [1,1+height*width,D]; the
+// first row (the class token's) is kept. As transformers' interpolate_pos_encoding: returned unchanged when
+// the grid is the same.
 Variable interpolate_positions(const Variable& positions, std::int64_t height, std::int64_t width);
 
 // ---- shape: views of the leading axis ----
@@ -71,7 +75,8 @@ Variable concat(const std::vector<Variable>& parts);                      // alo
 // ---- regularization and losses ----
 Variable dropout(const Variable& x, const DropoutParams& params, const Tensor& state);
 // Mean over the batch; logits [B,K], labels i64 [B] -> [1]
-Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const CrossEntropyParams& params = {});
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels,
+                               const CrossEntropyParams& params = {});
 // Mean over all elements; logits and targets [B,K], pos_weight [K]?, weight [B,K]? -> [1]
 Variable bce_with_logits(const Variable& logits, const Tensor& targets, const Tensor& pos_weight = {},
                          const Tensor& weight = {});

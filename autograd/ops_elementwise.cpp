@@ -48,7 +48,7 @@ Variable unary(UnaryOp op, const Variable& x) {
 }
 
 Variable binary(BinaryOp op, const Variable& a, const Variable& b) {
-  require(a.shape() == b.shape(), "binary op: shapes differ, {} and {}", a.shape().str(), b.shape().str());
+  require(a.shape() == b.shape(), "binary op: shapes differ, {} and {}", a.shape(), b.shape());
   Tensor y = a.value().like();
   y.backend().binary(op, a.value(), b.value(), y);
   if (op == BinaryOp::add) return record(y, {a, b}, Addition{});

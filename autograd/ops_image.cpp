@@ -30,7 +30,7 @@ struct GlobalAvgPool {
 };
 
 void require_image(const char* op, const Variable& x) {
-  require(x.shape().rank() == 4, "{}: x is {}, expected [N,H,W,C]", op, x.shape().str());
+  require(x.shape().rank() == 4, "{}: x is {}, expected [N,H,W,C]", op, x.shape());
 }
 
 }  // namespace
@@ -38,14 +38,16 @@ void require_image(const char* op, const Variable& x) {
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
   require_image("conv2d", x);
   const Shape& w = weight.shape();
-  require(w.rank() == 4 && w[3] == x.shape()[3], "conv2d: weight is {}, expected [O,KH,KW,{}]", w.str(), x.shape()[3]);
-  require(params.stride >= 1 && params.padding >= 0, "conv2d: stride is {} and padding {}, expected >= 1 and >= 0",
-          params.stride, params.padding);
-  require(!bias || bias.shape() == Shape{w[0]}, "conv2d: bias is {}, expected [{}]", bias ? bias.shape().str() : "",
-          w[0]);
+  require(w.rank() == 4 && w[3] == x.shape()[3], "conv2d: weight is {}, expected [O,KH,KW,{}]", w.str(),
+          x.shape()[3]);
+  require(params.stride >= 1 && params.padding >= 0,
+          "conv2d: stride is {} and padding {}, expected >= 1 and >= 0", params.stride, params.padding);
+  require(!bias || bias.shape() == Shape{w[0]}, "conv2d: bias is {}, expected [{}]", bias.shape(), w[0]);
   require(x.shape()[1] + 2 * params.padding >= w[1] && x.shape()[2] + 2 * params.padding >= w[2],
-          "conv2d: image {} with padding {} is smaller than the kernel {}", x.shape().str(), params.padding, w.str());
-  Tensor y(x.value().backend(), {x.shape()[0], params.out(x.shape()[1], w[1]), params.out(x.shape()[2], w[2]), w[0]},
+          "conv2d: image {} with padding {} is smaller than the kernel {}", x.shape(), params.padding,
+          w.str());
+  Tensor y(x.value().backend(),
+           {x.shape()[0], params.out(x.shape()[1], w[1]), params.out(x.shape()[2], w[2]), w[0]},
            x.value().dtype());
   y.backend().conv2d(params, x.value(), weight.value(), y);
   if (bias) y.backend().add_bias(y, bias.value(), y);
@@ -54,11 +56,14 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
 
 Variable max_pool(const Variable& x, const PoolParams& params) {
   require_image("max_pool", x);
-  require(params.kernel >= 1 && params.stride >= 1 && params.padding >= 0 && 2 * params.padding <= params.kernel,
-          "max_pool: kernel {}, stride {}, padding {}; expected kernel, stride >= 1 and padding at most half the kernel",
-          params.kernel, params.stride, params.padding);
-  require(x.shape()[1] + 2 * params.padding >= params.kernel && x.shape()[2] + 2 * params.padding >= params.kernel,
-          "max_pool: image {} with padding {} is smaller than the kernel {}", x.shape().str(), params.padding,
+  require(
+      params.kernel >= 1 && params.stride >= 1 && params.padding >= 0 && 2 * params.padding <= params.kernel,
+      "max_pool: kernel {}, stride {}, padding {}; expected kernel, stride >= 1 and padding at most half the "
+      "kernel",
+      params.kernel, params.stride, params.padding);
+  require(x.shape()[1] + 2 * params.padding >= params.kernel &&
+              x.shape()[2] + 2 * params.padding >= params.kernel,
+          "max_pool: image {} with padding {} is smaller than the kernel {}", x.shape(), params.padding,
           params.kernel);
   const Shape shape{x.shape()[0], params.out(x.shape()[1]), params.out(x.shape()[2]), x.shape()[3]};
   Tensor y(x.value().backend(), shape, x.value().dtype());

@@ -1,5 +1,5 @@
-// Dropout and the losses. A loss computes its gradient by the logits in the same sweep as its value; backward only
-// scales it.
+// Dropout and the losses. A loss computes its gradient by the logits in the same sweep as its value; backward
+// only scales it.
 #include "autograd/ops.h"
 #include "tensor/error.h"
 
@@ -16,12 +16,14 @@ struct Dropout {
 
 struct Loss {
   Tensor dlogits;
-  void backward(const Tensor& dy, const Inputs& inputs) { dy.backend().scale_by(dlogits, dy, inputs.target(0)); }
+  void backward(const Tensor& dy, const Inputs& inputs) {
+    dy.backend().scale_by(dlogits, dy, inputs.target(0));
+  }
 };
 
 void require_logits(const char* op, const Variable& logits) {
   require(logits.shape().rank() == 2 && logits.shape().numel() > 0, "{}: logits are {}, expected [B,K]", op,
-          logits.shape().str());
+          logits.shape());
 }
 
 }  // namespace
@@ -35,11 +37,12 @@ Variable dropout(const Variable& x, const DropoutParams& params, const Tensor& s
   return record(y, {x}, Dropout{params, state});
 }
 
-Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const CrossEntropyParams& params) {
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels,
+                               const CrossEntropyParams& params) {
   require_logits("softmax_cross_entropy", logits);
   require(labels.dtype() == DType::i64 && labels.shape() == Shape{logits.shape()[0]},
-          "softmax_cross_entropy: labels are {} {}, expected i64 [{}]", name_of(labels.dtype()), labels.shape().str(),
-          logits.shape()[0]);
+          "softmax_cross_entropy: labels are {} {}, expected i64 [{}]", name_of(labels.dtype()),
+          labels.shape(), logits.shape()[0]);
   Tensor loss(logits.value().backend(), {1}, logits.value().dtype());
   Tensor dlogits = logits.value().like();
   loss.backend().softmax_cross_entropy(params, logits.value(), labels, loss, dlogits);
@@ -50,10 +53,10 @@ Variable bce_with_logits(const Variable& logits, const Tensor& targets, const Te
                          const Tensor& weight) {
   require_logits("bce_with_logits", logits);
   const Shape& shape = logits.shape();
-  require(targets.shape() == shape, "bce_with_logits: targets are {}, expected {}", targets.shape().str(), shape.str());
-  require(!pos_weight || pos_weight.shape() == Shape{shape[1]}, "bce_with_logits: pos_weight is not of shape [{}]",
-          shape[1]);
-  require(!weight || weight.shape() == shape, "bce_with_logits: weight is not of shape {}", shape.str());
+  require(targets.shape() == shape, "bce_with_logits: targets are {}, expected {}", targets.shape(), shape);
+  require(!pos_weight || pos_weight.shape() == Shape{shape[1]},
+          "bce_with_logits: pos_weight is not of shape [{}]", shape[1]);
+  require(!weight || weight.shape() == shape, "bce_with_logits: weight is not of shape {}", shape);
   Tensor loss(logits.value().backend(), {1}, logits.value().dtype());
   Tensor dlogits = logits.value().like();
   loss.backend().bce_with_logits(logits.value(), targets, pos_weight, weight, loss, dlogits);

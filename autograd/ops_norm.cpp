@@ -11,22 +11,23 @@ struct BatchNorm {
   BatchNormParams params;
   Tensor x, y, gamma, mean, rstd;  // y only with ReLU: it holds the mask
   void backward(const Tensor& dy, const Inputs& inputs) {
-    dy.backend().batch_norm_add_relu_backward(params, x, y, gamma, mean, rstd, dy, inputs.target(0), inputs.target(1),
-                                              inputs.target(2), inputs.target(3));
+    dy.backend().batch_norm_add_relu_backward(params, x, y, gamma, mean, rstd, dy, inputs.target(0),
+                                              inputs.target(1), inputs.target(2), inputs.target(3));
   }
 };
 
 struct LayerNorm {
   Tensor x, gamma, mean, rstd;
   void backward(const Tensor& dy, const Inputs& inputs) {
-    dy.backend().layer_norm_backward(x, gamma, mean, rstd, dy, inputs.target(0), inputs.target(1), inputs.target(2));
+    dy.backend().layer_norm_backward(x, gamma, mean, rstd, dy, inputs.target(0), inputs.target(1),
+                                     inputs.target(2));
   }
 };
 
 void require_channels(const char* op, const Variable& x, const Variable& gamma, const Variable& beta) {
   const Shape expected{x.shape().back()};
-  require(gamma.shape() == expected && beta.shape() == expected, "{}: gamma is {} and beta {}, expected {}", op,
-          gamma.shape().str(), beta.shape().str(), expected.str());
+  require(gamma.shape() == expected && beta.shape() == expected, "{}: gamma is {} and beta {}, expected {}",
+          op, gamma.shape(), beta.shape(), expected);
 }
 
 }  // namespace
@@ -35,9 +36,9 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                     RunningStatistics& statistics, const BatchNormParams& params) {
   require_channels("batch_norm", x, gamma, beta);
   require(!residual || residual.shape() == x.shape(), "batch_norm: residual is {}, expected {}",
-          residual ? residual.shape().str() : "", x.shape().str());
+          residual.shape(), x.shape());
   require(!params.training || x.shape().rows() > 1,
-          "batch_norm: one value per channel in {} has no variance, train with more images", x.shape().str());
+          "batch_norm: one value per channel in {} has no variance, train with more images", x.shape());
   if (residual && residual.node() == x.node()) {
     // One node cannot be two targets of one kernel: add and activate in steps of their own.
     BatchNormParams plain = params;
@@ -50,8 +51,8 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   Tensor rstd = mean.like();
   BatchNormParams effective = params;
   if (is_recomputing()) effective.momentum = 0;  // the first pass has already updated the running statistics
-  y.backend().batch_norm_add_relu(effective, x.value(), gamma.value(), beta.value(), residual.value(), statistics.mean,
-                                  statistics.var, y, mean, rstd);
+  y.backend().batch_norm_add_relu(effective, x.value(), gamma.value(), beta.value(), residual.value(),
+                                  statistics.mean, statistics.var, y, mean, rstd);
   return record(y, {x, gamma, beta, residual},
                 BatchNorm{params, x.value(), params.relu ? y : Tensor(), gamma.value(), mean, rstd});
 }
@@ -65,17 +66,18 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
   return record(y, {x, gamma, beta}, LayerNorm{x.value(), gamma.value(), mean, rstd});
 }
 
-// Two outputs, two nodes: backward of the norm adds straight into the gradient of the sum, so the fusion costs
-// nothing on the way back either.
-std::pair<Variable, Variable> add_layer_norm(const Variable& x, const Variable& residual, const Variable& gamma,
-                                             const Variable& beta, double eps) {
+// Two outputs, two nodes: backward of the norm adds straight into the gradient of the sum, so the fusion
+// costs nothing on the way back either.
+std::pair<Variable, Variable> add_layer_norm(const Variable& x, const Variable& residual,
+                                             const Variable& gamma, const Variable& beta, double eps) {
   require(x.shape() == residual.shape(), "add_layer_norm: x is {}, residual {}; expected equal shapes",
-          x.shape().str(), residual.shape().str());
+          x.shape(), residual.shape());
   require_channels("add_layer_norm", x, gamma, beta);
   Tensor total = x.value().like(), y = total.like();
   Tensor mean(y.backend(), {x.shape().rows()}, y.dtype());
   Tensor rstd = mean.like();
-  y.backend().add_layer_norm(eps, x.value(), residual.value(), gamma.value(), beta.value(), total, y, mean, rstd);
+  y.backend().add_layer_norm(eps, x.value(), residual.value(), gamma.value(), beta.value(), total, y, mean,
+                             rstd);
   Variable stream = record(total, {x, residual}, Addition{});
   return {stream, record(y, {stream, gamma, beta}, LayerNorm{total, gamma.value(), mean, rstd})};
 }

@@ -46,7 +46,7 @@ Variable concat(const std::vector<Variable>& parts) {
   std::int64_t rows = 0;
   for (const Variable& part : parts) {
     require(part.shape().rank() >= 1 && part.shape().with(0, 0) == parts[0].shape().with(0, 0),
-            "concat: part {} does not match {} behind the leading axis", part.shape().str(), parts[0].shape().str());
+            "concat: part {} does not match {} behind the leading axis", part.shape(), parts[0].shape());
     ends.push_back(rows += part.shape()[0]);
   }
   Tensor y(parts[0].value().backend(), parts[0].shape().with(0, rows), parts[0].value().dtype());

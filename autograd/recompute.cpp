@@ -46,7 +46,8 @@ Variable recompute(const Variable& x, std::function<Variable(const Variable&)> b
     y = block(x).value();
   }
   // Recorded even when x is a constant: the block's own parameters want their gradients.
-  auto node = std::make_shared<OpNode<Block>>(std::vector<NodePtr>{x.node()}, Spec(y), Block{std::move(block), x.value()});
+  auto node = std::make_shared<OpNode<Block>>(std::vector<NodePtr>{x.node()}, Spec(y),
+                                              Block{std::move(block), x.value()});
   return Variable(std::move(y), std::move(node));
 }
 

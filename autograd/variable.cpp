@@ -50,8 +50,8 @@ Tensor Variable::gradient() const {
 void backward(const Variable& output, Tensor seed) {
   require(output.requires_gradient(), "backward: the output depends on nothing that wants a gradient");
   if (!seed) seed = full(output.value().backend(), output.shape(), output.value().dtype(), 1);
-  require(seed.shape() == output.shape(), "backward: seed has shape {}, expected {}", seed.shape().str(),
-          output.shape().str());
+  require(seed.shape() == output.shape(), "backward: seed has shape {}, expected {}", seed.shape(),
+          output.shape());
   output.node()->add_gradient(std::move(seed));
   for (NodePtr& node : backward_order(output.node())) {
     node->run_backward();

@@ -1,8 +1,8 @@
 // Variable: a tensor and the node that receives its gradient; what the ops of this floor take and return.
 // A null node is a constant. Variables are cheap handles; the graph behind them is spent by backward().
 #pragma once
-#include <vector>
 #include <utility>
+#include <vector>
 
 #include "autograd/node.h"
 
@@ -11,7 +11,8 @@ namespace sagitta::autograd {
 class Variable {
  public:
   Variable() = default;  // absent: optional arguments of ops (a bias, a residual) are left out this way
-  explicit Variable(Tensor value, NodePtr node = nullptr) : value_(std::move(value)), node_(std::move(node)) {}
+  explicit Variable(Tensor value, NodePtr node = nullptr)
+      : value_(std::move(value)), node_(std::move(node)) {}
 
   explicit operator bool() const { return static_cast<bool>(value_); }
   const Tensor& value() const { return value_; }
@@ -45,9 +46,9 @@ class NoGradient {
 };
 bool gradients_enabled();
 
-// Walks the graph behind `output` and leaves in every leaf the gradient of sum(output * seed); an empty seed stands
-// for ones. Nodes run in descending order of creation and are released as soon as they are done; there is no
-// recursion, so depth is bounded by memory only.
+// Walks the graph behind `output` and leaves in every leaf the gradient of sum(output * seed); an empty seed
+// stands for ones. Nodes run in descending order of creation and are released as soon as they are done; there
+// is no recursion, so depth is bounded by memory only.
 void backward(const Variable& output, Tensor seed = {});
 
 // The result of an op: wires `op` to its inputs when any of them wants a gradient.

@@ -1,6 +1,7 @@
 // bench_train: images per second and peak memory of whole training steps, beside PyTorch's in the same run.
-// Every round is a process of its own, ours and theirs in turn, so that both see the same machine and neither inherits the
-// other's memory. A round is a few warm-up steps and then timed ones; its figure is the median step.
+// Every round is a process of its own, ours and theirs in turn, so that both see the same machine and neither
+// inherits the other's memory. A round is a few warm-up steps and then timed ones; its figure is the median
+// step.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -52,7 +53,8 @@ Json run_worker(const Options& options) {
   nn::write_step_state(state, {.learning_rate = 0.01});
   const Shape shape{options.batch, config.image_size, config.image_size, 3};
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(random::normal({1, 0, 0}, i));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>(random::normal({1, 0, 0}, i));
   const autograd::Variable pixels(from_host(context.backend(), shape, values));
   const Tensor targets = zeros(context.backend(), {options.batch, 7}, DType::f32);
   std::vector<double> seconds;
@@ -82,17 +84,18 @@ Json run_process(const std::string& command) {
 }
 
 int compare(const Options& options, const std::string& self) {
-  const std::string shape =
-      fmt::format("--arch {} --image-size {} --batch {} --steps {}", options.arch, options.image_size, options.batch,
-                  options.steps);
+  const std::string shape = fmt::format("--arch {} --image-size {} --batch {} --steps {}", options.arch,
+                                        options.image_size, options.batch, options.steps);
   const std::string ours = fmt::format("'{}' --worker {}", self, shape);
-  const std::string theirs = fmt::format("'{}' '{}/bench/peers/train_pytorch.py' {}", options.python,
-                                         SAGITTA_SOURCE_DIR, shape);
-  Json result{{"arch", options.arch}, {"batch", options.batch}, {"threads", std::thread::hardware_concurrency()},
+  const std::string theirs =
+      fmt::format("'{}' '{}/bench/peers/train_pytorch.py' {}", options.python, SAGITTA_SOURCE_DIR, shape);
+  Json result{{"arch", options.arch},
+              {"batch", options.batch},
+              {"threads", std::thread::hardware_concurrency()},
               {"rounds", Json::array()}};
   std::vector<double> our_speed, their_speed, ratios, our_memory, their_memory;
-  fmt::print("{:>6}{:>16}{:>16}{:>8}{:>12}{:>12}\n", "round", "sagitta img/s", "pytorch img/s", "ratio", "sagitta MB",
-             "pytorch MB");
+  fmt::print("{:>6}{:>16}{:>16}{:>8}{:>12}{:>12}\n", "round", "sagitta img/s", "pytorch img/s", "ratio",
+             "sagitta MB", "pytorch MB");
   for (int round = 1; round <= options.rounds; ++round) {
     Json entry{{"sagitta", run_process(ours)}};
     our_speed.push_back(entry["sagitta"]["images_per_second"]);
@@ -109,8 +112,8 @@ int compare(const Options& options, const std::string& self) {
                ratios.empty() ? 0 : their_memory.back());
     std::fflush(stdout);
   }
-  fmt::print("{:>6}{:>16.2f}{:>16.2f}{:>8.2f}{:>12.0f}{:>12.0f}\n", "median", median(our_speed), median(their_speed),
-             median(ratios), median(our_memory), median(their_memory));
+  fmt::print("{:>6}{:>16.2f}{:>16.2f}{:>8.2f}{:>12.0f}{:>12.0f}\n", "median", median(our_speed),
+             median(their_speed), median(ratios), median(our_memory), median(their_memory));
   result["median"] = {{"sagitta_images_per_second", median(our_speed)},
                       {"pytorch_images_per_second", median(their_speed)},
                       {"ratio", median(ratios)},
@@ -124,13 +127,20 @@ int compare(const Options& options, const std::string& self) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Times whole training steps (forward, loss, backward, SGD) on synthetic images.", "bench_train");
+  CLI::App app("Times whole training steps (forward, loss, backward, SGD) on synthetic images.",
+               "bench_train");
   app.add_option("--arch", options.arch, "architecture")->capture_default_str();
-  app.add_option("--image-size", options.image_size, "pixels per side (0: the architecture's own)")->capture_default_str();
-  app.add_option("--batch", options.batch, "images per step")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--steps", options.steps, "timed steps per round")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--image-size", options.image_size, "pixels per side (0: the architecture's own)")
+      ->capture_default_str();
+  app.add_option("--batch", options.batch, "images per step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--steps", options.steps, "timed steps per round")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--rounds", options.rounds, "rounds")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--vs", options.versus, "run a peer in turn: pytorch")->check(CLI::IsMember(std::vector<std::string>{"pytorch"}));
+  app.add_option("--vs", options.versus, "run a peer in turn: pytorch")
+      ->check(CLI::IsMember(std::vector<std::string>{"pytorch"}));
   app.add_option("--python", options.python, "Python with torch and transformers")->capture_default_str();
   app.add_option("--json", options.json, "write the result to this file");
   app.add_flag("--worker", options.worker, "one round in this process, result as JSON");

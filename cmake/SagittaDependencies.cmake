@@ -1,5 +1,4 @@
 # Finds every third-party library; each is used by one folder (docs/decisions.md lists them).
-find_package(Eigen3 3.3 REQUIRED NO_MODULE)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)

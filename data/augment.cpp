@@ -15,8 +15,8 @@ double overlap(double begin, double end, int s) {
   return std::max(0.0, std::min(end, s + 1.0) - std::max(begin, static_cast<double>(s)));
 }
 
-// One axis of an area-weighted resampling: for each target pixel the source pixels and their weights. Enlarging
-// interpolates linearly between pixel centers.
+// One axis of an area-weighted resampling: for each target pixel the source pixels and their weights.
+// Enlarging interpolates linearly between pixel centers.
 struct Tap {
   int source = 0;
   double weight = 0;
@@ -59,8 +59,8 @@ Augmentation draw(const AugmentOptions& options, random::Key key) {
 
 Image letterbox(const Image& image, int size) {
   if (image.width == size && image.height == size) return image;
-  require(image.width > 0 && image.height > 0 && size > 0, "letterbox: picture is {}x{}, size {}", image.width,
-          image.height, size);
+  require(image.width > 0 && image.height > 0 && size > 0, "letterbox: picture is {}x{}, size {}",
+          image.width, image.height, size);
   const double factor = static_cast<double>(size) / std::max(image.width, image.height);
   const int width = std::clamp(static_cast<int>(std::lround(image.width * factor)), 1, size);
   const int height = std::clamp(static_cast<int>(std::lround(image.height * factor)), 1, size);
@@ -89,13 +89,13 @@ Image letterbox(const Image& image, int size) {
   return result;
 }
 
-void to_network_input(const Image& square, const Augmentation& augmentation, const Normalization& normalization,
-                      std::span<float> pixels) {
+void to_network_input(const Image& square, const Augmentation& augmentation,
+                      const Normalization& normalization, std::span<float> pixels) {
   const int size = square.width, channels = square.channels;
-  require(square.height == size && (channels == 1 || channels == 3), "augment: picture is {}x{}x{}, expected a square",
-          square.width, square.height, channels);
-  require(pixels.size() == static_cast<std::size_t>(size) * size * 3, "augment: {} values for a picture of {}",
-          pixels.size(), size);
+  require(square.height == size && (channels == 1 || channels == 3),
+          "augment: picture is {}x{}x{}, expected a square", square.width, square.height, channels);
+  require(pixels.size() == static_cast<std::size_t>(size) * size * 3,
+          "augment: {} values for a picture of {}", pixels.size(), size);
   // The inverse map: for a pixel of the result, where in the source it comes from.
   const double middle = (size - 1) / 2.0;
   const double cosine = std::cos(augmentation.angle) / augmentation.zoom;
@@ -117,8 +117,9 @@ void to_network_input(const Image& square, const Augmentation& augmentation, con
           out[c] = out[0];
           continue;
         }
-        const double value = (1 - fy) * ((1 - fx) * source_value(x0, y0, c) + fx * source_value(x0 + 1, y0, c)) +
-                             fy * ((1 - fx) * source_value(x0, y0 + 1, c) + fx * source_value(x0 + 1, y0 + 1, c));
+        const double value =
+            (1 - fy) * ((1 - fx) * source_value(x0, y0, c) + fx * source_value(x0 + 1, y0, c)) +
+            fy * ((1 - fx) * source_value(x0, y0 + 1, c) + fx * source_value(x0 + 1, y0 + 1, c));
         const double adjusted = (value / 255 - 0.5) * augmentation.gain + 0.5 + augmentation.brightness;
         out[c] = static_cast<float>(std::clamp(adjusted, 0.0, 1.0));
       }

@@ -1,34 +1,23 @@
-// Random numbers as a pure function of (seed, stream, counter): the same on any thread, in any order, on any
-// machine. For synthetic data and splits; training randomness (dropout, initialization) uses the Philox
-// generator of the tensor floor.
+// A sequence of random numbers over the counter-based generator of the tensor floor: what the phantom draws
+// its patients from. Invariant: number k of a (seed, stream) is the same on any thread and any machine.
 #pragma once
 #include <cmath>
 #include <cstdint>
 #include <numbers>
-#include <string_view>
+
+#include "tensor/random.h"
 
 namespace sagitta::data {
 
-// SplitMix64's finalizer (Steele, Lea, Flood 2014): every bit of the input changes about half of the output
-// bits.
-constexpr std::uint64_t mix64(std::uint64_t x) {
-  x += 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
-
-constexpr std::uint64_t hash_text(std::uint64_t seed, std::string_view text) {
-  std::uint64_t h = mix64(seed);
-  for (unsigned char c : text) h = mix64(h ^ c);
-  return h;
-}
-
 class CounterRandom {
  public:
-  CounterRandom(std::uint64_t seed, std::uint64_t stream) : key_(mix64(mix64(seed) ^ stream)) {}
+  CounterRandom(std::uint64_t seed, std::uint64_t stream) : seed_(seed), stream_(stream) {}
 
-  std::uint64_t next() { return mix64(key_ ^ mix64(counter_++)); }
+  // 64 random bits.
+  std::uint64_t next() {
+    const random::Block block = random::philox(seed_, counter_++, stream_);
+    return std::uint64_t{block.word[0]} << 32 | block.word[1];
+  }
   // In [low, high).
   double uniform(double low = 0, double high = 1) {
     return low + (high - low) * static_cast<double>(next() >> 11) * 0x1p-53;
@@ -44,7 +33,7 @@ class CounterRandom {
   }
 
  private:
-  std::uint64_t key_;
+  std::uint64_t seed_, stream_;
   std::uint64_t counter_ = 0;
 };
 

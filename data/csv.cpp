@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 
+#include "tensor/atomic_file.h"
 #include "tensor/error.h"
 
 namespace sagitta::data {
 namespace {
 
-constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 30;
+constexpr std::size_t kMaxFileBytes = std::size_t{1} << 30;
 
 // One pass over the text; `at_` only grows, so any input ends.
 class Parser {
@@ -93,11 +93,14 @@ std::string quote_if_needed(const std::string& field) {
   return quoted;
 }
 
-void write_row(std::ostream& out, const std::vector<std::string>& row) {
-  for (std::size_t i = 0; i < row.size(); ++i) out << (i ? "," : "") << quote_if_needed(row[i]);
+void append_row(std::string& text, const std::vector<std::string>& row) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (i > 0) text += ',';
+    text += quote_if_needed(row[i]);
+  }
   // A lone empty field would read back as an empty line.
-  if (row.size() == 1 && row[0].empty()) out << "\"\"";
-  out << '\n';
+  if (row.size() == 1 && row[0].empty()) text += "\"\"";
+  text += '\n';
 }
 
 }  // namespace
@@ -143,34 +146,19 @@ CsvTable parse_csv(std::string_view text, std::string file) {
 }
 
 CsvTable read_csv(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary | std::ios::ate);
-  require(in.good() && !std::filesystem::is_directory(path), "{}: cannot be opened; check the path",
-          path.string());
-  const std::int64_t size = in.tellg();
-  require(size >= 0 && size <= kMaxFileBytes, "{}: is too large for a table ({} bytes)", path.string(), size);
-  std::string text(static_cast<std::size_t>(size), '\0');
-  in.seekg(0).read(text.data(), size);
-  require(in.good(), "{}: cannot be read", path.string());
-  return parse_csv(text, path.string());
+  return parse_csv(read_text_file(path, kMaxFileBytes), path.string());
 }
 
 void write_csv(const std::filesystem::path& path, const std::vector<std::string>& header,
                const std::vector<std::vector<std::string>>& rows) {
-  std::filesystem::path part = path;
-  part += ".part";
-  std::ofstream out(part, std::ios::binary);
-  write_row(out, header);
+  std::string text;
+  append_row(text, header);
   for (const auto& row : rows) {
     require(row.size() == header.size(), "{}: a row has {} fields, the header has {}", path.string(),
             row.size(), header.size());
-    write_row(out, row);
+    append_row(text, row);
   }
-  out.close();
-  require(out.good(), "{}: cannot be written; check that the folder exists and the disk has room",
-          part.string());
-  std::error_code error;
-  std::filesystem::rename(part, path, error);
-  require(!error, "{}: cannot be renamed to {}: {}", part.string(), path.string(), error.message());
+  write_text_file(path, text);
 }
 
 }  // namespace sagitta::data

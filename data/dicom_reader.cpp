@@ -12,6 +12,7 @@
 #include <fstream>
 #include <string_view>
 
+#include "data/dicom_guard.h"
 #include "data/jpeg_stream.h"
 #include "data/rle.h"
 
@@ -22,8 +23,7 @@ namespace {
 constexpr int kMaxSide = 4096;
 constexpr int kMaxFrames = 10000;
 
-// DCMTK's codec list is global and may only be changed while nobody decodes: a function-local static does it
-// once.
+// DCMTK's codec list is global and may only be changed while nobody decodes: a local static does it once.
 void register_decoders() {
   static const bool done = [] {
     OFLog::configure(
@@ -129,10 +129,8 @@ std::string decodable_syntax(const std::filesystem::path& file, DcmFileFormat& l
     case EXS_JPEGProcess14:
     case EXS_JPEGProcess14SV1:
     case EXS_JPEGLSLossless:
-    case EXS_JPEGLSLossy:
-      return syntax.getXferName();
-    default:
-      break;
+    case EXS_JPEGLSLossy: return syntax.getXferName();
+    default: break;
   }
   std::string name = syntax.getXfer() == EXS_Unknown ? "unknown" : syntax.getXferName();
   if (uid == "1.2.840.10008.1.2.4.201" || uid == "1.2.840.10008.1.2.4.202" ||
@@ -148,6 +146,7 @@ void load(DcmFileFormat& loaded, const std::filesystem::path& file, const DcmTag
           std::string* syntax) {
   register_decoders();
   require(is_dicom(file), "{}: not a DICOM file (no DICM marker)", file.string());
+  refuse_dicom_bomb(file);
   const OFCondition status = loaded.loadFileUntilTag(file.c_str(), EXS_Unknown, EGL_noChange,
                                                      DCM_MaxReadLength, ERM_fileOnly, until);
   const std::string name = decodable_syntax(file, loaded);
@@ -243,8 +242,7 @@ CtSlice read_slice(const Attributes& attributes, const CtSlice& file_level, int 
   return slice;
 }
 
-// The bytes of the slice's frame if every frame is one fragment (RLE must be, JPEG nearly always is); else
-// nothing.
+// The bytes of the frame if every frame is one fragment (RLE must be, JPEG nearly always is); else nothing.
 std::span<const std::uint8_t> compressed_frame(const CtSlice& slice, DcmDataset& dataset,
                                                DcmPixelData& pixels) {
   DcmPixelSequence* sequence = nullptr;
@@ -262,8 +260,7 @@ std::span<const std::uint8_t> compressed_frame(const CtSlice& slice, DcmDataset&
   return {bytes, item->getLength()};
 }
 
-// What DCMTK is not asked to find out: its JPEG decoders fill missing data with grey, its RLE decoder may
-// crash.
+// What DCMTK does not find out: its JPEG decoders fill missing data with grey, its RLE decoder may crash.
 void check_compressed(const CtSlice& slice, E_TransferSyntax syntax, std::span<const std::uint8_t> frame) {
   if (syntax == EXS_RLELossless)
     return require(!frame.empty(), "{}: RLE PixelData needs one fragment per frame", slice.file.string());

@@ -141,12 +141,8 @@ void put_pixels(DcmItem& item, const CtSliceFile& slice) {
 
 }  // namespace
 
-const char* transfer_syntax_name(TransferSyntax syntax) {
-  return info(syntax).name;
-}
-const char* transfer_syntax_uid(TransferSyntax syntax) {
-  return info(syntax).uid;
-}
+const char* transfer_syntax_name(TransferSyntax syntax) { return info(syntax).name; }
+const char* transfer_syntax_uid(TransferSyntax syntax) { return info(syntax).uid; }
 
 void write_ct_slice(const std::filesystem::path& path, const CtSliceFile& slice, TransferSyntax syntax) {
   const auto pixels = static_cast<std::size_t>(slice.rows) * static_cast<std::size_t>(slice.columns);
@@ -178,7 +174,7 @@ void write_ct_slice(const std::filesystem::path& path, const CtSliceFile& slice,
   require(status.good() && dataset.canWriteXfer(target), "write_ct_slice: cannot encode as {}: {}",
           info(syntax).name, status.text());
   status = file.saveFile(path.c_str(), target);
-  require(status.good(), "{}: cannot write the DICOM file: {}", path.string(), status.text());
+  require(status.good(), "{}: cannot be written: {}; is the disk full?", path.string(), status.text());
 }
 
 }  // namespace sagitta::data

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,7 +25,7 @@ namespace {
 
 static_assert(kMaxImageSide == STBI_MAX_DIMENSIONS);
 constexpr std::int64_t kMaxPixels = 64 << 20;
-constexpr std::int64_t kMaxFileBytes = 512 << 20;
+constexpr std::size_t kMaxFileBytes = 512 << 20;
 constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
 
 constexpr std::array<std::uint32_t, 256> make_crc_table() {
@@ -95,22 +94,9 @@ void check_jpeg_tables(std::string_view file, const std::string& name) {
   }
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary | std::ios::ate);
-  require(in.good() && !std::filesystem::is_directory(path), "{}: cannot be opened as an image",
-          path.string());
-  const std::int64_t size = in.tellg();
-  require(size <= kMaxFileBytes, "{}: {} bytes is too large for an image (limit {})", path.string(), size,
-          kMaxFileBytes);
-  std::string bytes(static_cast<std::size_t>(std::max<std::int64_t>(size, 0)), '\0');
-  in.seekg(0).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  require(in.good(), "{}: cannot be read", path.string());
-  return bytes;
-}
-
 }  // namespace
 
-void write_png(const std::filesystem::path& path, const Image& image) {
+void write_png(const std::filesystem::path& path, const Image& image, Durability durability) {
   require(image.width > 0 && image.height > 0 && std::max(image.width, image.height) <= kMaxImageSide,
           "write_png: image is {}x{}, expected sides of 1 to {}", image.width, image.height, kMaxImageSide);
   require(image.channels >= 1 && image.channels <= 4, "write_png: image has {} channels, expected 1 to 4",
@@ -126,21 +112,14 @@ void write_png(const std::filesystem::path& path, const Image& image) {
   require(stbi_write_png_to_func(append, &png, image.width, image.height, image.channels, image.pixels.data(),
                                  static_cast<int>(row_bytes)) != 0,
           "{}: the image cannot be compressed", path.string());
-  std::filesystem::path part = path;
-  part += ".part";
-  std::ofstream out(part, std::ios::binary);
-  out.write(png.data(), static_cast<std::streamsize>(png.size()));
-  out.close();
-  require(out.good(), "{}: cannot be written; check that the folder exists and the disk has room",
-          part.string());
-  std::error_code error;
-  std::filesystem::rename(part, path, error);
-  require(!error, "{}: cannot be renamed to {}: {}", part.string(), path.string(), error.message());
+  AtomicFile file(path, durability);
+  file.write(png);
+  file.commit();
 }
 
 Image read_image(const std::filesystem::path& path) {
   const std::string name = path.string();
-  const std::string file = read_file(path);
+  const std::string file = read_text_file(path, kMaxFileBytes);
   const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
   const int size = static_cast<int>(file.size());
   const bool is_png = file.starts_with(kPngSignature);

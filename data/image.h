@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "tensor/atomic_file.h"
+
 namespace sagitta::data {
 
 struct Image {
@@ -16,9 +18,10 @@ struct Image {
 // The largest width or height that is read or written.
 inline constexpr int kMaxImageSide = 16384;
 
-// Writes a PNG (ISO/IEC 15948) whole or not at all: into `path` + ".part", then renamed.
-// Throws Error if the image is inconsistent or the file cannot be written.
-void write_png(const std::filesystem::path& path, const Image& image);
+// Writes a PNG (ISO/IEC 15948) whole or not at all. Throws Error if the image is inconsistent or the file
+// cannot be written.
+void write_png(const std::filesystem::path& path, const Image& image,
+               Durability durability = Durability::survives_power_loss);
 
 // Reads a PNG or JPEG; deeper samples are reduced to 8 bits. Checks the checksum of every PNG chunk, so a
 // damaged file is refused rather than shown. Throws Error naming the file.

@@ -14,19 +14,10 @@ constexpr std::uint32_t kAugmentStream = 0xDA7B0000u;
 
 }  // namespace
 
-std::vector<std::size_t> shuffled(std::size_t count, random::Key key) {
-  std::vector<std::size_t> order(count);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  for (std::size_t i = count; i > 1; --i) {
-    const std::uint64_t word = random::bits(key, i);
-    std::swap(order[i - 1], order[static_cast<std::size_t>(word * i >> 32)]);
-  }
-  return order;
-}
-
-Loader::Loader(const SliceSet& slices, LoaderOptions options) : slices_(slices), options_(std::move(options)) {
-  require(options_.batch_size >= 1 && options_.image_size >= 1, "loader: batch size {} and image size {}, expected >= 1",
-          options_.batch_size, options_.image_size);
+Loader::Loader(const SliceSet& slices, LoaderOptions options)
+    : slices_(slices), options_(std::move(options)) {
+  require(options_.batch_size >= 1 && options_.image_size >= 1,
+          "loader: batch size {} and image size {}, expected >= 1", options_.batch_size, options_.image_size);
   for (std::size_t label : options_.labels)
     require(label < kLabelNames.size(), "loader: label {} does not exist", label);
 }
@@ -35,13 +26,15 @@ Loader::~Loader() { stop(); }
 
 std::int64_t Loader::batches_per_epoch() const {
   const auto count = static_cast<std::int64_t>(slices_.records.size());
-  return options_.drop_last ? count / options_.batch_size : (count + options_.batch_size - 1) / options_.batch_size;
+  return options_.drop_last ? count / options_.batch_size
+                            : (count + options_.batch_size - 1) / options_.batch_size;
 }
 
 void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   stop();
   epoch_ = epoch;
-  order_ = shuffled(slices_.records.size(), {options_.seed, kShuffleStream, static_cast<std::uint32_t>(epoch)});
+  order_ =
+      shuffled(slices_.records.size(), {options_.seed, kShuffleStream, static_cast<std::uint32_t>(epoch)});
   if (!options_.shuffle) std::iota(order_.begin(), order_.end(), std::size_t{0});
   next_to_load_ = next_to_give_ = first_batch;
   stopping_ = false;
@@ -97,14 +90,16 @@ void Loader::work() {
 
 Batch Loader::load(std::int64_t batch) const {
   const auto begin = static_cast<std::size_t>(batch * options_.batch_size);
-  const std::size_t end = std::min(slices_.records.size(), begin + static_cast<std::size_t>(options_.batch_size));
+  const std::size_t end =
+      std::min(slices_.records.size(), begin + static_cast<std::size_t>(options_.batch_size));
   const std::size_t per_image = static_cast<std::size_t>(options_.image_size) * options_.image_size * 3;
   Batch result{.size = static_cast<std::int64_t>(end - begin), .pixels = {}, .labels = {}, .records = {}};
   result.pixels.resize((end - begin) * per_image);
   for (std::size_t i = begin; i < end; ++i) {
     const std::size_t index = order_[i];
     const SliceRecord& record = slices_.records[index];
-    // Keyed by the slice, not by its place in the epoch: the same slice gets the same change whatever the batch size.
+    // Keyed by the slice, not by its place in the epoch: the same slice gets the same change whatever the
+    // batch size.
     const random::Key key{options_.seed, kAugmentStream + static_cast<std::uint32_t>(epoch_),
                           static_cast<std::uint32_t>(index)};
     const Image square = letterbox(read_slice(slices_, record), options_.image_size);

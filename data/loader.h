@@ -1,6 +1,6 @@
 // Loader: batches of slices, decoded, augmented and normalized by threads ahead of the consumer.
-// Invariant: the sequence of batches is a function of (slices, options, epoch) only; the number of threads changes the
-// speed and nothing else.
+// Invariant: the sequence of batches is a function of (slices, options, epoch) only; the number of threads
+// changes the speed and nothing else.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/augment.h"
+#include "data/shuffle.h"
 #include "data/slice_set.h"
 
 namespace sagitta::data {
@@ -67,8 +68,5 @@ class Loader {
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };
-
-// A random order of `count` indices: Fisher-Yates with counter-based numbers.
-std::vector<std::size_t> shuffled(std::size_t count, random::Key key);
 
 }  // namespace sagitta::data

@@ -1,8 +1,8 @@
-// Where the spine is, left to right. In every axial slice the body is the largest connected region above -300 HU,
-// which drops table, cushions and separate arms; bone is looked for in its back half, which drops the jaw. From the
-// middle of the body a window of +-30 mm moves to the center of the bone inside it until it rests (mean shift), which
-// ignores shoulders and scapulae. The answer is the median over the slices, so that a few levels with metal, a turned
-// jaw or a cut-off shoulder do not matter.
+// Where the spine is, left to right. In every axial slice the body is the largest connected region above -300
+// HU, which drops table, cushions and separate arms; bone is looked for in its back half, which drops the
+// jaw. From the middle of the body a window of +-30 mm moves to the center of the bone inside it until it
+// rests (mean shift), which ignores shoulders and scapulae. The answer is the median over the slices, so that
+// a few levels with metal, a turned jaw or a cut-off shoulder do not matter.
 #include <algorithm>
 #include <cmath>
 #include <optional>

@@ -4,9 +4,7 @@ namespace sagitta::data {
 namespace {
 
 // Share of a voxel that lies inside a surface at signed distance d.
-float coverage(float d, float blur) {
-  return std::clamp(0.5f - d / blur, 0.0f, 1.0f);
-}
+float coverage(float d, float blur) { return std::clamp(0.5f - d / blur, 0.0f, 1.0f); }
 
 // Calls visit(i) for the voxels of a row that lie within the bounds.
 template <class Visit>

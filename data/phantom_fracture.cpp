@@ -21,9 +21,7 @@ float plane_distance(const Fracture& f, Point p) {
          0.9f * value_noise(p * 0.3f, 77u + static_cast<std::uint32_t>(f.level));
 }
 
-Point unit(Point p) {
-  return p * (1 / norm(p));
-}
+Point unit(Point p) { return p * (1 / norm(p)); }
 
 FractureKind sample_kind(int level, CounterRandom& random) {
   using enum FractureKind;

@@ -5,15 +5,19 @@
 #include <numeric>
 
 #include "data/counter_random.h"
+#include "data/shuffle.h"
 #include "tensor/error.h"
 
 namespace sagitta::data {
 namespace {
 
+constexpr std::uint32_t kSlotStream = 0xDA7D0000u, kPatientStream = 0xDA7E0000u;
+
 template <class T>
-void shuffle(std::vector<T>& values, CounterRandom& random) {
-  for (std::size_t i = values.size(); i > 1; --i)
-    std::swap(values[i - 1], values[random.below(static_cast<int>(i))]);
+std::vector<T> in_random_order(const std::vector<T>& values, random::Key key) {
+  std::vector<T> result;
+  for (const std::size_t i : shuffled(values.size(), key)) result.push_back(values[i]);
+  return result;
 }
 
 // How much more likely a level is fractured where these already are.
@@ -38,7 +42,7 @@ std::vector<std::array<int, 7>> sample_labels(int studies, double scale, std::ui
     slots.insert(slots.end(),
                  static_cast<std::size_t>(std::clamp(quota, std::min(1, studies / 2), studies / 2)), level);
   }
-  shuffle(slots, random);
+  slots = in_random_order(slots, {seed, kSlotStream, 0});
   const double fractured_share = std::min(0.7, scale * kRsnaOverallPrevalence);
   const int at_least = studies / 2 > 0 ? 1 : 0;  // so that there is a fracture to find
   const int fractured = std::clamp(static_cast<int>(std::lround(fractured_share * studies)), at_least,
@@ -56,8 +60,7 @@ std::vector<std::array<int, 7>> sample_labels(int studies, double scale, std::ui
       break;
     }
   }
-  shuffle(labels, random);
-  return labels;
+  return in_random_order(labels, {seed, kPatientStream, 0});
 }
 
 }  // namespace sagitta::data

@@ -1,23 +1,28 @@
 #include "data/phantom_scan.h"
 
 #include <numbers>
+#include <span>
 
 #include "tensor/error.h"
 
 namespace sagitta::data {
 namespace {
 
-// Approximately normal, mean 0, deviation 1: the sum of four uniform 16-bit numbers. Its short tails suit CT
-// noise.
-float white_noise(std::uint64_t key, std::uint64_t index) {
-  const std::uint64_t h = mix64(key + index);
-  const auto sum = static_cast<float>((h & 0xFFFF) + (h >> 16 & 0xFFFF) + (h >> 32 & 0xFFFF) + (h >> 48));
-  return (sum - 131070) * (1 / 37837.0f);
+// Approximately normal, mean 0, deviation 1: sums of four uniform 16-bit numbers. Its short tails suit CT
+// noise. One block of random bits makes two numbers.
+void white_noise(std::uint64_t seed, std::uint64_t row, std::span<float> values) {
+  for (std::size_t i = 0; i < values.size(); i += 2) {
+    const random::Block block = random::philox(seed, i, row);
+    const auto normal = [](std::uint32_t a, std::uint32_t b) {
+      const auto sum = static_cast<float>((a & 0xFFFF) + (a >> 16) + (b & 0xFFFF) + (b >> 16));
+      return (sum - 131070) * (1 / 37837.0f);
+    };
+    values[i] = normal(block.word[0], block.word[1]);
+    if (i + 1 < values.size()) values[i + 1] = normal(block.word[2], block.word[3]);
+  }
 }
 
-std::size_t index_of(int size, int row, int column) {
-  return static_cast<std::size_t>(row) * size + column;
-}
+std::size_t index_of(int size, int row, int column) { return static_cast<std::size_t>(row) * size + column; }
 
 // Noise is worst where the shoulders absorb most, and drawn out sideways there.
 float shoulder_noise(const Scan& scan, float z) {
@@ -82,17 +87,18 @@ float blur_mm(const Scan& scan) {
 std::vector<std::uint16_t> render_slice(const PhantomField& field, const Scan& scan, int slice) {
   const int n = scan.size;
   std::vector<float> hu(static_cast<std::size_t>(n) * n);
-  const std::uint64_t key = mix64(scan.noise_seed ^ static_cast<std::uint64_t>(slice));
+  std::vector<float> white(static_cast<std::size_t>(n));
   for (int r = 0; r < n; ++r) {
+    white_noise(scan.noise_seed, static_cast<std::uint64_t>(slice) << 32 | static_cast<std::uint64_t>(r),
+                white);
     const std::span row(hu.data() + index_of(n, r, 0), static_cast<std::size_t>(n));
     const Point start = voxel_position(scan, slice, r, 0);
     field.row(start, static_cast<float>(scan.pixel_mm), row);
     const float shoulder = shoulder_noise(scan, start.z), noise = static_cast<float>(scan.noise_hu);
     float streak = 0;
     for (int c = 0; c < n; ++c) {
-      const float white = white_noise(key, index_of(n, r, c));
-      streak = 0.93f * streak + 0.37f * white;
-      row[c] += noise * ((1 + 0.4f * shoulder) * white + 1.1f * shoulder * streak);
+      streak = 0.93f * streak + 0.37f * white[c];
+      row[c] += noise * ((1 + 0.4f * shoulder) * white[c] + 1.1f * shoulder * streak);
     }
   }
   std::vector<std::uint16_t> stored(hu.size());

@@ -15,31 +15,15 @@ struct Point {
   float x = 0, y = 0, z = 0;
 };
 
-inline Point operator+(Point a, Point b) {
-  return {a.x + b.x, a.y + b.y, a.z + b.z};
-}
-inline Point operator-(Point a, Point b) {
-  return {a.x - b.x, a.y - b.y, a.z - b.z};
-}
-inline Point operator*(Point a, float s) {
-  return {a.x * s, a.y * s, a.z * s};
-}
-inline float dot(Point a, Point b) {
-  return a.x * b.x + a.y * b.y + a.z * b.z;
-}
-inline float norm(Point a) {
-  return std::sqrt(dot(a, a));
-}
+inline Point operator+(Point a, Point b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
+inline Point operator-(Point a, Point b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
+inline Point operator*(Point a, float s) { return {a.x * s, a.y * s, a.z * s}; }
+inline float dot(Point a, Point b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+inline float norm(Point a) { return std::sqrt(dot(a, a)); }
 // Without hypot's care for overflow, which costs more than everything else here.
-inline float length_2d(float x, float y) {
-  return std::sqrt(x * x + y * y);
-}
-inline float mix(float a, float b, float t) {
-  return a + (b - a) * t;
-}
-inline Point mix(Point a, Point b, float t) {
-  return a + (b - a) * t;
-}
+inline float length_2d(float x, float y) { return std::sqrt(x * x + y * y); }
+inline float mix(float a, float b, float t) { return a + (b - a) * t; }
+inline Point mix(Point a, Point b, float t) { return a + (b - a) * t; }
 
 // 0 below `from`, 1 above `to` (or the reverse where from > to), smooth between.
 inline float smoothstep(float from, float to, float value) {
@@ -52,9 +36,7 @@ inline float smooth_min(float a, float b, float k) {
   const float h = std::max(k - std::abs(a - b), 0.0f) / k;
   return std::min(a, b) - h * h * k * 0.25f;
 }
-inline float smooth_max(float a, float b, float k) {
-  return -smooth_min(-a, -b, k);
-}
+inline float smooth_max(float a, float b, float k) { return -smooth_min(-a, -b, k); }
 
 inline float capsule(Point p, Point a, Point b, float radius) {
   const Point pa = p - a, ba = b - a;

@@ -29,28 +29,20 @@ Bounds Tissue::bone_bounds(Bone bone) const {
                   {half_x * s, y + back * s, z_of_level(level_high)}};
   };
   switch (bone) {
-    case Bone::skull:
-      return head_.enclose(kSkull);
-    case Bone::jaw:
-      return head_.enclose(kJaw);
-    case Bone::larynx:
-      return around(3.1f, 6.4f, 28, -75, 0);
-    case Bone::thorax:
-      return around(6.6f, 14, 130, -95, 60);
+    case Bone::skull: return head_.enclose(kSkull);
+    case Bone::jaw: return head_.enclose(kJaw);
+    case Bone::larynx: return around(3.1f, 6.4f, 28, -75, 0);
+    case Bone::thorax: return around(6.6f, 14, 130, -95, 60);
   }
   return {};
 }
 
 BoneSample Tissue::bone(Bone bone, const Section& at, Point p) const {
   switch (bone) {
-    case Bone::skull:
-      return skull(head_.to_local(p));
-    case Bone::jaw:
-      return jaw(head_.to_local(p));
-    case Bone::larynx:
-      return larynx(at, p);
-    case Bone::thorax:
-      return thorax(at, p);
+    case Bone::skull: return skull(head_.to_local(p));
+    case Bone::jaw: return jaw(head_.to_local(p));
+    case Bone::larynx: return larynx(at, p);
+    case Bone::thorax: return thorax(at, p);
   }
   return {};
 }

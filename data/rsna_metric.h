@@ -16,8 +16,8 @@ struct ExamPrediction {
 // Probabilities are clipped to [1e-15, 1 - 1e-15]. NaN without exams.
 double rsna_log_loss(std::span<const ExamPrediction> exams);
 
-// The constant probability per label that minimizes the loss on these exams: the baseline that a model has to beat.
-// It is the mean of the truth, weighted by each exam's normalized weight.
+// The constant probability per label that minimizes the loss on these exams: the baseline that a model has to
+// beat. It is the mean of the truth, weighted by each exam's normalized weight.
 std::array<float, 8> best_constant(std::span<const ExamPrediction> exams);
 
 }  // namespace sagitta::data

@@ -27,9 +27,7 @@ bool near(const Vec3& a, const Vec3& b, double tolerance) {
   return true;
 }
 
-bool near_ratio(double a, double b) {
-  return std::abs(a - b) <= 1e-3 * std::max(a, b);
-}
+bool near_ratio(double a, double b) { return std::abs(a - b) <= 1e-3 * std::max(a, b); }
 
 // Slices that can share one voxel grid.
 bool same_grid(const CtSlice& a, const CtSlice& b) {
@@ -40,9 +38,7 @@ bool same_grid(const CtSlice& a, const CtSlice& b) {
          near(a.column_direction, b.column_direction, kSameDirection);
 }
 
-double degrees_from_axial(const CtSlice& slice) {
-  return degrees_between(slice.normal(), {0, 0, 1});
-}
+double degrees_from_axial(const CtSlice& slice) { return degrees_between(slice.normal(), {0, 0, 1}); }
 
 std::vector<std::vector<CtSlice>> group_by_grid(std::vector<CtSlice> slices) {
   std::vector<std::vector<CtSlice>> groups;
@@ -199,12 +195,9 @@ void check_direction(const std::vector<CtSlice>& slices, const SeriesPolicy& pol
 
 const char* verdict_name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::ok:
-      return "ok";
-    case Verdict::warn:
-      return "warn";
-    case Verdict::refused:
-      break;
+    case Verdict::ok: return "ok";
+    case Verdict::warn: return "warn";
+    case Verdict::refused: break;
   }
   return "refused";
 }

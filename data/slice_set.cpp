@@ -27,7 +27,8 @@ void read_labels(const CsvTable& table, std::size_t row, const std::array<std::s
             table.where(row, columns[i]));
     if (!record.labeled) continue;
     const double value = table.number(row, columns[i]);
-    require(value == 0 || value == 1, "{}: label is {}, expected 0 or 1", table.where(row, columns[i]), value);
+    require(value == 0 || value == 1, "{}: label is {}, expected 0 or 1", table.where(row, columns[i]),
+            value);
     record.labels[i] = static_cast<float>(value);
   }
 }
@@ -46,8 +47,8 @@ SliceSet read_slice_set(const fs::path& root) {
   SliceSet set{.root = root, .records = {}};
   std::unordered_map<std::string, std::size_t> first_of_study;
   for (std::size_t row = 0; row < table.rows.size(); ++row) {
-    SliceRecord record{.file = table.rows[row][slice], .study = table.rows[row][study],
-                       .x_mm = table.number(row, x_mm)};
+    SliceRecord record{
+        .file = table.rows[row][slice], .study = table.rows[row][study], .x_mm = table.number(row, x_mm)};
     require(stays_inside(record.file), "{}: '{}' is not a path inside the folder", table.where(row, slice),
             record.file);
     require(!record.study.empty(), "{}: the study is empty", table.where(row, study));

@@ -11,7 +11,8 @@
 namespace sagitta::data {
 
 // The labels of the RSNA 2022 data set in the order of manifest.csv.
-inline constexpr std::array<const char*, 8> kLabelNames{"patient_overall", "C1", "C2", "C3", "C4", "C5", "C6", "C7"};
+inline constexpr std::array<const char*, 8> kLabelNames{
+    "patient_overall", "C1", "C2", "C3", "C4", "C5", "C6", "C7"};
 
 struct SliceRecord {
   std::string file;   // relative to the set's root
@@ -31,8 +32,8 @@ struct SliceSet {
   SliceSet of_studies(const std::vector<std::string>& studies) const;
 };
 
-// Reads root/manifest.csv. Throws Error naming file and line for a missing column, a path that leaves the folder, a label
-// that is not 0 or 1, or a study whose slices disagree about the labels.
+// Reads root/manifest.csv. Throws Error naming file and line for a missing column, a path that leaves the
+// folder, a label that is not 0 or 1, or a study whose slices disagree about the labels.
 SliceSet read_slice_set(const std::filesystem::path& root);
 
 // The picture of a record as grey or RGB.

@@ -7,19 +7,19 @@
 #include <set>
 #include <tuple>
 
-#include "data/counter_random.h"
+#include "data/shuffle.h"
 #include "tensor/error.h"
 
 namespace sagitta::data {
 namespace {
 
 constexpr std::size_t kLabels = 8;
+// The random stream of the split, apart from the loader's and the layers'.
+constexpr std::uint32_t kSplitStream = 0xDA7C0000u;
 
 struct Patient {
-  std::string name;
   std::array<int, kLabels> labels{};
   std::vector<std::string> studies;
-  std::uint64_t order = 0;
   bool dealt = false;
 };
 
@@ -29,18 +29,14 @@ std::vector<Patient> gather_patients(const std::vector<SplitStudy>& studies, std
   for (const auto& study : studies) {
     require(seen.insert(study.study).second, "split: study {} is listed twice", study.study);
     Patient& patient = by_name[study.patient];
-    patient.name = study.patient;
     patient.studies.push_back(study.study);
     for (std::size_t i = 0; i < kLabels; ++i) patient.labels[i] |= study.labels[i] == 1;
   }
+  std::vector<Patient> sorted;
+  for (auto& [name, patient] : by_name) sorted.push_back(std::move(patient));
   std::vector<Patient> patients;
-  for (auto& [name, patient] : by_name) {
-    patient.order = hash_text(seed, name);
-    patients.push_back(std::move(patient));
-  }
-  std::sort(patients.begin(), patients.end(), [](const Patient& a, const Patient& b) {
-    return std::tie(a.order, a.name) < std::tie(b.order, b.name);
-  });
+  for (const std::size_t i : shuffled(sorted.size(), {seed, kSplitStream, 0}))
+    patients.push_back(std::move(sorted[i]));
   return patients;
 }
 

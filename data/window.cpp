@@ -25,9 +25,7 @@ bool parse_number(std::string_view text, double& value) {
 
 }  // namespace
 
-std::span<const NamedWindow> named_windows() {
-  return kWindows;
-}
+std::span<const NamedWindow> named_windows() { return kWindows; }
 
 std::uint8_t Window::grey(double hu) const {
   const double level =

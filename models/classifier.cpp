@@ -8,7 +8,7 @@ namespace sagitta::models {
 
 void ImageClassifier::require_pixels(const autograd::Variable& pixels, std::int64_t channels) const {
   require(pixels.shape().rank() == 4 && pixels.shape().back() == channels,
-          "model: pixels are {}, expected [N, H, W, {}]", pixels.shape().str(), channels);
+          "model: pixels are {}, expected [N, H, W, {}]", pixels.shape(), channels);
 }
 
 std::unique_ptr<ImageClassifier> make_classifier(const ModelConfig& config, nn::Context& context,

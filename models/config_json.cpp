@@ -167,9 +167,7 @@ ModelConfig read_config(const std::filesystem::path& path) {
   return config;
 }
 
-std::string config_text(const ModelConfig& config) {
-  return json_text(to_json(config));
-}
+std::string config_text(const ModelConfig& config) { return json_text(to_json(config)); }
 
 void write_config(const std::filesystem::path& path, const ModelConfig& config) {
   write_text_file(path, config_text(config));

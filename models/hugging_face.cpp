@@ -133,7 +133,8 @@ std::vector<safetensors::File> open_checkpoint(const fs::path& source) {
 ModelConfig read_model_config(const fs::path& source) {
   require(fs::exists(source), "{}: no such file or directory", source.string());
   const fs::path path = directory_of(source) / kConfig;
-  require(fs::exists(path), "{}: no such file; without it, name the architecture (--arch)", path.string());
+  require(fs::exists(path), "{}: no such file; a model is a directory with config.json and model.safetensors",
+          path.string());
   ModelConfig config = read_config(path);
   std::int64_t values = 0;
   for (const safetensors::File& file : open_checkpoint(source))

@@ -20,8 +20,8 @@ std::string excerpt(const nlohmann::json& value) {
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
 }
 
-// Refuses, while a file is parsed, objects in which a key appears twice (which value counts would be a matter of luck)
-// and nesting so deep that code which walks the tree by recursion would run out of stack.
+// Refuses, while a file is parsed, objects in which a key appears twice (which value counts would be a matter
+// of luck) and nesting so deep that code which walks the tree by recursion would run out of stack.
 class ParseGuard {
  public:
   explicit ParseGuard(const std::string& path) : path_(path) {}

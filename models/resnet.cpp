@@ -98,8 +98,6 @@ autograd::Variable ResNet::classify(const autograd::Variable& features) {
   return classifier(autograd::global_avg_pool(features));
 }
 
-autograd::Variable ResNet::logits(const autograd::Variable& pixels) {
-  return classify(features(pixels));
-}
+autograd::Variable ResNet::logits(const autograd::Variable& pixels) { return classify(features(pixels)); }
 
 }  // namespace sagitta::models

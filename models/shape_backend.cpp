@@ -7,16 +7,10 @@
 namespace sagitta::models {
 
 // Ordinary memory that nobody writes: the operating system gives no pages for it.
-void* ShapeBackend::allocate(std::size_t bytes) {
-  return ::operator new (bytes, std::align_val_t{64});
-}
-void ShapeBackend::release(void* memory, std::size_t) {
-  ::operator delete (memory, std::align_val_t{64});
-}
+void* ShapeBackend::allocate(std::size_t bytes) { return ::operator new (bytes, std::align_val_t{64}); }
+void ShapeBackend::release(void* memory, std::size_t) { ::operator delete (memory, std::align_val_t{64}); }
 
-void ShapeBackend::read(const Tensor&, void*) {
-  fail("summary: the shape backend holds no values to read");
-}
+void ShapeBackend::read(const Tensor&, void*) { fail("summary: the shape backend holds no values to read"); }
 
 void ShapeBackend::matmul(const MatmulParams& params, const Tensor& a, const Tensor& b, const Target& y) {
   const std::int64_t inner = a.shape()[params.transpose_a ? 0 : 1];

@@ -28,9 +28,7 @@ std::string scaled(const char* what, std::int64_t count) {
                      static_cast<double>(count) / (giga ? 1e9 : 1e6));
 }
 
-double megabytes(std::int64_t bytes) {
-  return static_cast<double>(bytes) / 1e6;
-}
+double megabytes(std::int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 std::vector<std::string> path_of(const std::string& name) {
   std::vector<std::string> parts;

@@ -5,17 +5,13 @@
 namespace sagitta::models {
 namespace {
 
-nn::Init weight_init(const ViTConfig& config) {
-  return nn::Init::normal(config.initializer_range);
-}
+nn::Init weight_init(const ViTConfig& config) { return nn::Init::normal(config.initializer_range); }
 
 nn::LinearOptions linear_options(const ViTConfig& config, UnaryOp activation = UnaryOp::identity) {
   return {.activation = activation, .weight_init = weight_init(config), .bias_init = nn::Init::constant(0)};
 }
 
-std::int64_t grid_of(const ModelConfig& config) {
-  return config.image_size / config.vit()->patch_size;
-}
+std::int64_t grid_of(const ModelConfig& config) { return config.image_size / config.vit()->patch_size; }
 
 }  // namespace
 

@@ -40,8 +40,8 @@ ParameterArena::ParameterArena(Module& model, double weight_decay, DecayPolicy p
   segments_ = {from_host(first.backend(), {segments}, ends), from_host(first.backend(), {segments}, decay)};
   for (const Entry& entry : entries_) {
     Parameter& parameter = *entry.parameter;
-    require(parameter.value().dtype() == values_.dtype(), "arena: parameter {} is {}, expected {}", entry.name,
-            name_of(parameter.value().dtype()), name_of(values_.dtype()));
+    require(parameter.value().dtype() == values_.dtype(), "arena: parameter {} is {}, expected {}",
+            entry.name, name_of(parameter.value().dtype()), name_of(values_.dtype()));
     const std::int64_t end = entry.offset + parameter.shape().numel();
     parameter.rebind(values_.slice(entry.offset, end).reshape(parameter.shape()),
                      gradients_.slice(entry.offset, end).reshape(parameter.shape()));

@@ -1,7 +1,7 @@
-// ParameterArena: every parameter of a model in one flat buffer, its gradients in another, in registration order.
-// Invariant: after construction parameters are views into values(), their gradients are written straight into
-// gradients(), so the optimizer, the gradient norm and an all-reduce are one call each. Offsets are multiples of
-// kAlignment elements; the padding between parameters is zero in both buffers and stays so.
+// ParameterArena: every parameter of a model in one flat buffer, its gradients in another, in registration
+// order. Invariant: after construction parameters are views into values(), their gradients are written
+// straight into gradients(), so the optimizer, the gradient norm and an all-reduce are one call each. Offsets
+// are multiples of kAlignment elements; the padding between parameters is zero in both buffers and stays so.
 #pragma once
 #include <string>
 #include <vector>

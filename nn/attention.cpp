@@ -8,7 +8,9 @@ namespace sagitta::nn {
 namespace {
 
 std::vector<FileSlice> thirds(const std::string& suffix, std::int64_t width) {
-  return {{"query." + suffix, 0, width}, {"key." + suffix, width, 2 * width}, {"value." + suffix, 2 * width, 3 * width}};
+  return {{"query." + suffix, 0, width},
+          {"key." + suffix, width, 2 * width},
+          {"value." + suffix, 2 * width, 3 * width}};
 }
 
 }  // namespace
@@ -23,11 +25,12 @@ SelfAttention::SelfAttention(Module* parent, std::string name, Context& context,
               .dropout = options.dropout,
               .stream = context.new_stream()},
       state_(context.step_state()) {
-  require(options.heads >= 1 && width % options.heads == 0, "attention: width {} is not a multiple of {} heads", width,
-          options.heads);
+  require(options.heads >= 1 && width % options.heads == 0,
+          "attention: width {} is not a multiple of {} heads", width, options.heads);
   if (options.qkv_bias)
-    bias.emplace(this, "qkv.bias", context, Shape{3 * width},
-                 ParameterOptions{.init = Init::constant(0), .role = Role::bias, .slices = thirds("bias", width)});
+    bias.emplace(
+        this, "qkv.bias", context, Shape{3 * width},
+        ParameterOptions{.init = Init::constant(0), .role = Role::bias, .slices = thirds("bias", width)});
 }
 
 autograd::Variable SelfAttention::operator()(const autograd::Variable& x) const {

@@ -17,7 +17,8 @@ struct AttentionOptions {
 // qkv projection and attention; the output projection is a Linear of its own, as in the papers' figures.
 class SelfAttention : public Module {
  public:
-  SelfAttention(Module* parent, std::string name, Context& context, std::int64_t width, const AttentionOptions& options);
+  SelfAttention(Module* parent, std::string name, Context& context, std::int64_t width,
+                const AttentionOptions& options);
 
   autograd::Variable operator()(const autograd::Variable& x) const;  // [B,T,D] -> [B,T,D]
 

@@ -4,10 +4,11 @@
 
 namespace sagitta::nn {
 
-BatchNorm::BatchNorm(Module* parent, std::string name, const Context& context, std::int64_t channels, double eps,
-                     double momentum)
+BatchNorm::BatchNorm(Module* parent, std::string name, const Context& context, std::int64_t channels,
+                     double eps, double momentum)
     : Module(parent, std::move(name)),
-      weight(this, "weight", context, {channels}, {.init = Init::constant(1), .role = Role::batch_norm_weight}),
+      weight(this, "weight", context, {channels},
+             {.init = Init::constant(1), .role = Role::batch_norm_weight}),
       bias(this, "bias", context, {channels}, {.init = Init::constant(0), .role = Role::batch_norm_bias}),
       running_mean(this, "running_mean", context, {channels}, context.dtype(), 0),
       running_var(this, "running_var", context, {channels}, context.dtype(), 1),
@@ -21,8 +22,9 @@ autograd::Variable BatchNorm::operator()(const autograd::Variable& x, const Fuse
     backend.increment(num_batches_tracked.value());
   }
   autograd::RunningStatistics statistics{running_mean.value(), running_var.value()};
-  return autograd::batch_norm(x, weight, bias, fused.residual, statistics,
-                              {.eps = eps_, .momentum = momentum_, .training = training(), .relu = fused.relu});
+  return autograd::batch_norm(
+      x, weight, bias, fused.residual, statistics,
+      {.eps = eps_, .momentum = momentum_, .training = training(), .relu = fused.relu});
 }
 
 }  // namespace sagitta::nn

@@ -8,8 +8,8 @@ namespace sagitta::nn {
 
 class BatchNorm : public Module {
  public:
-  BatchNorm(Module* parent, std::string name, const Context& context, std::int64_t channels, double eps = 1e-5,
-            double momentum = 0.1);
+  BatchNorm(Module* parent, std::string name, const Context& context, std::int64_t channels,
+            double eps = 1e-5, double momentum = 0.1);
 
   struct Fused {
     autograd::Variable residual;  // added before the ReLU; may be absent
@@ -19,9 +19,9 @@ class BatchNorm : public Module {
   autograd::Variable operator()(const autograd::Variable& x, const Fused& fused);
   autograd::Variable operator()(const autograd::Variable& x) { return (*this)(x, Fused()); }
 
-  Parameter weight, bias;                      // [C]
-  Buffer running_mean, running_var;            // [C]
-  Buffer num_batches_tracked;                  // i64 []
+  Parameter weight, bias;            // [C]
+  Buffer running_mean, running_var;  // [C]
+  Buffer num_batches_tracked;        // i64 []
 
  private:
   double eps_, momentum_;

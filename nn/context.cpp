@@ -7,6 +7,8 @@ Context::Context(Backend& backend, DType dtype)
   write_step_state(step_state_, StepState{});
 }
 
-void write_step_state(Tensor& step_state, const StepState& state) { step_state.backend().write(&state, step_state); }
+void write_step_state(Tensor& step_state, const StepState& state) {
+  step_state.backend().write(&state, step_state);
+}
 
 }  // namespace sagitta::nn

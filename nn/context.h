@@ -1,5 +1,6 @@
 // Context: where a model lives - backend, dtype, and the step state its random ops read.
-// Every layer takes it on construction. The model keeps handles only, so the Context may go before the model does.
+// Every layer takes it on construction. The model keeps handles only, so the Context may go before the model
+// does.
 #pragma once
 #include <cstdint>
 

@@ -9,7 +9,8 @@ Conv2d::Conv2d(Module* parent, std::string name, const Context& context, std::in
              {.init = options.weight_init.value_or(Init::torch_default(in * options.kernel * options.kernel)),
               .layout = FileLayout::oihw}),
       params_{.stride = options.stride, .padding = options.padding} {
-  const Init bias_init = options.bias_init.value_or(Init::torch_default(in * options.kernel * options.kernel));
+  const Init bias_init =
+      options.bias_init.value_or(Init::torch_default(in * options.kernel * options.kernel));
   if (options.bias)
     bias.emplace(this, "bias", context, Shape{out}, ParameterOptions{.init = bias_init, .role = Role::bias});
 }

@@ -10,7 +10,9 @@ namespace sagitta::nn {
 class Dropout : public Module {
  public:
   Dropout(Module* parent, std::string name, Context& context, double p)
-      : Module(parent, std::move(name)), params_{.p = p, .stream = context.new_stream()}, state_(context.step_state()) {}
+      : Module(parent, std::move(name)),
+        params_{.p = p, .stream = context.new_stream()},
+        state_(context.step_state()) {}
 
   autograd::Variable operator()(const autograd::Variable& x) const {
     return training() ? autograd::dropout(x, params_, state_) : x;

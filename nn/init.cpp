@@ -13,7 +13,9 @@ constexpr std::uint32_t kInitStep = 0xFFFFFFFFu;
 
 }  // namespace
 
-Init Init::kaiming_normal(std::int64_t fan_out) { return normal(std::sqrt(2.0 / static_cast<double>(fan_out))); }
+Init Init::kaiming_normal(std::int64_t fan_out) {
+  return normal(std::sqrt(2.0 / static_cast<double>(fan_out)));
+}
 
 Init Init::torch_default(std::int64_t fan_in) {
   return {Kind::uniform, 1 / std::sqrt(static_cast<double>(fan_in))};

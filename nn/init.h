@@ -1,6 +1,6 @@
-// How a parameter gets its first values: declared where the parameter is declared, carried out by initialize().
-// Numbers come from counter-based Philox keyed by (seed, parameter's position), so a model has the same start on every
-// device and for any thread count.
+// How a parameter gets its first values: declared where the parameter is declared, carried out by
+// initialize(). Numbers come from counter-based Philox keyed by (seed, parameter's position), so a model has
+// the same start on every device and for any thread count.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -12,7 +12,8 @@ class Module;
 struct Init {
   enum class Kind { constant, uniform, normal };
   Kind kind = Kind::constant;
-  double value = 0;  // the constant; the bound of uniform(-value, value); the standard deviation of normal(0, value)
+  double value =
+      0;  // the constant; the bound of uniform(-value, value); the standard deviation of normal(0, value)
 
   static Init constant(double value) { return {Kind::constant, value}; }
   static Init normal(double standard_deviation) { return {Kind::normal, standard_deviation}; }

@@ -12,7 +12,8 @@ class LayerNorm : public Module {
  public:
   LayerNorm(Module* parent, std::string name, const Context& context, std::int64_t width, double eps = 1e-5)
       : Module(parent, std::move(name)),
-        weight(this, "weight", context, {width}, {.init = Init::constant(1), .role = Role::layer_norm_weight}),
+        weight(this, "weight", context, {width},
+               {.init = Init::constant(1), .role = Role::layer_norm_weight}),
         bias(this, "bias", context, {width}, {.init = Init::constant(0), .role = Role::layer_norm_bias}),
         eps_(eps) {}
 

@@ -11,7 +11,7 @@ namespace sagitta::nn {
 struct LinearOptions {
   bool bias = true;
   UnaryOp activation = UnaryOp::identity;  // fused into the product
-  std::optional<Init> weight_init = {};         // default: PyTorch's
+  std::optional<Init> weight_init = {};    // default: PyTorch's
   std::optional<Init> bias_init = {};
 };
 

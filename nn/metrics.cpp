@@ -13,7 +13,8 @@ namespace {
 constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 void require_pairs(std::span<const float> scores, std::span<const float> targets) {
-  require(scores.size() == targets.size(), "metrics: {} scores for {} targets", scores.size(), targets.size());
+  require(scores.size() == targets.size(), "metrics: {} scores for {} targets", scores.size(),
+          targets.size());
 }
 
 // Counts of positives and negatives that share one score, by descending score.
@@ -57,7 +58,8 @@ double average_precision(std::span<const float> scores, std::span<const float> t
   return positives == 0 ? kUndefined : sum / positives;
 }
 
-ThresholdMetrics at_threshold(std::span<const float> scores, std::span<const float> targets, double threshold) {
+ThresholdMetrics at_threshold(std::span<const float> scores, std::span<const float> targets,
+                              double threshold) {
   require_pairs(scores, targets);
   double true_positives = 0, false_positives = 0, false_negatives = 0;
   for (std::size_t i = 0; i < scores.size(); ++i) {
@@ -75,8 +77,8 @@ ThresholdMetrics at_threshold(std::span<const float> scores, std::span<const flo
 double exact_match(std::span<const float> scores, std::span<const float> targets, std::size_t labels,
                    double threshold) {
   require_pairs(scores, targets);
-  require(labels > 0 && scores.size() % labels == 0, "metrics: {} scores are not rows of {} labels", scores.size(),
-          labels);
+  require(labels > 0 && scores.size() % labels == 0, "metrics: {} scores are not rows of {} labels",
+          scores.size(), labels);
   const std::size_t rows = scores.size() / labels;
   if (rows == 0) return kUndefined;
   std::size_t right = 0;

@@ -1,6 +1,6 @@
 // Classification metrics on host vectors: what training logs and `evaluate` prints.
-// Scores are probabilities or any increasing function of them; targets are 0 or 1. A metric that is undefined for the
-// given targets (one class only) is NaN, never a made-up number.
+// Scores are probabilities or any increasing function of them; targets are 0 or 1. A metric that is undefined
+// for the given targets (one class only) is NaN, never a made-up number.
 #pragma once
 #include <span>
 #include <vector>
@@ -18,10 +18,12 @@ struct ThresholdMetrics {
   double f1 = 0;         // 2 TP / (2 TP + FP + FN); NaN when all three are zero
 };
 // A score >= threshold is a positive prediction.
-ThresholdMetrics at_threshold(std::span<const float> scores, std::span<const float> targets, double threshold);
+ThresholdMetrics at_threshold(std::span<const float> scores, std::span<const float> targets,
+                              double threshold);
 
 // Share of rows whose every label is predicted right; scores and targets are [rows, labels] row-major.
-double exact_match(std::span<const float> scores, std::span<const float> targets, std::size_t labels, double threshold);
+double exact_match(std::span<const float> scores, std::span<const float> targets, std::size_t labels,
+                   double threshold);
 
 // Mean of the values that are not NaN; NaN when there are none.
 double mean_defined(std::span<const double> values);

@@ -4,7 +4,9 @@
 
 namespace sagitta::nn {
 
-Module::Module(Module* parent, std::string name) : name_(std::move(name)) { parent->children_.push_back(this); }
+Module::Module(Module* parent, std::string name) : name_(std::move(name)) {
+  parent->children_.push_back(this);
+}
 
 std::string join_name(const std::string& prefix, const std::string& name) {
   if (prefix.empty() || name.empty()) return prefix + name;
@@ -30,7 +32,8 @@ std::vector<NamedParameter> Module::named_parameters() const {
 std::vector<NamedBuffer> Module::named_buffers() const {
   std::vector<NamedBuffer> found;
   for (const NamedModule& entry : named_modules())
-    for (Buffer* buffer : entry.module->buffers_) found.push_back({join_name(entry.name, buffer->name()), buffer});
+    for (Buffer* buffer : entry.module->buffers_)
+      found.push_back({join_name(entry.name, buffer->name()), buffer});
   return found;
 }
 

@@ -1,7 +1,8 @@
 // Module: a named node of the model tree.
-// Invariant: parameters, buffers and children register themselves with their parent when they are constructed, in
-// declaration order; a module is pinned to its address. There are no macros and no virtual forward: each module has its
-// own typed operator(). A name may hold dots ("attention.output.dense"), so the C++ tree can be flatter than the names.
+// Invariant: parameters, buffers and children register themselves with their parent when they are
+// constructed, in declaration order; a module is pinned to its address. There are no macros and no virtual
+// forward: each module has its own typed operator(). A name may hold dots ("attention.output.dense"), so the
+// C++ tree can be flatter than the names.
 #pragma once
 #include <deque>
 #include <string>
@@ -29,8 +30,8 @@ struct NamedModule {
 
 class Module {
  public:
-  Module() = default;                          // a root
-  Module(Module* parent, std::string name);    // a child; an empty name adds nothing to the path
+  Module() = default;                        // a root
+  Module(Module* parent, std::string name);  // a child; an empty name adds nothing to the path
   virtual ~Module() = default;
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;

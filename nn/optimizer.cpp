@@ -26,7 +26,8 @@ Sgd::Sgd(ParameterArena& arena, const SgdParams& params) : Optimizer(arena), par
 }
 
 void Sgd::update(const Tensor& step_state) {
-  norm2_.backend().sgd(params_, arena_.segments(), step_state, norm2_, arena_.gradients(), momentum_, arena_.values());
+  norm2_.backend().sgd(params_, arena_.segments(), step_state, norm2_, arena_.gradients(), momentum_,
+                       arena_.values());
 }
 
 std::vector<std::pair<std::string, Tensor>> Sgd::state() {

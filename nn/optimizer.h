@@ -1,6 +1,6 @@
 // SGD and Adam(W) over a ParameterArena: one backend call per step, whatever the number of parameters.
-// The update equations are PyTorch's (torch.optim.SGD, Adam, AdamW); learning rate and step number are read from the
-// step state on the device.
+// The update equations are PyTorch's (torch.optim.SGD, Adam, AdamW); learning rate and step number are read
+// from the step state on the device.
 #pragma once
 #include <memory>
 #include <string>

@@ -21,14 +21,15 @@ void Parameter::assign(const std::vector<double>& values) {
 }
 
 void Parameter::rebind(Tensor value, Tensor gradient) {
-  require(value.shape() == shape() && gradient.shape() == shape(), "parameter {}: cannot move {} into {} and {}", name_,
-          shape().str(), value.shape().str(), gradient.shape().str());
+  require(value.shape() == shape() && gradient.shape() == shape(),
+          "parameter {}: cannot move {} into {} and {}", name_, shape(), value.shape(), gradient.shape());
   value.backend().convert(variable_.value(), value);
   leaf().bind(std::move(gradient));
   variable_ = autograd::Variable(std::move(value), variable_.node());
 }
 
-Buffer::Buffer(Module* owner, std::string name, const Context& context, const Shape& shape, DType dtype, double start)
+Buffer::Buffer(Module* owner, std::string name, const Context& context, const Shape& shape, DType dtype,
+               double start)
     : name_(std::move(name)), value_(full(context.backend(), shape, dtype, start)), start_(start) {
   owner->register_buffer(*this);
 }

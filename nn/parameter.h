@@ -1,6 +1,7 @@
 // Parameter and Buffer: the trained and the merely remembered state of a module.
-// Invariant: a parameter's full name is its Hugging Face name, so reading a checkpoint is a lookup. It declares its file
-// layout (never guessed from a shape) and may stand for several file tensors as consecutive row slices (fused q, k, v).
+// Invariant: a parameter's full name is its Hugging Face name, so reading a checkpoint is a lookup. It
+// declares its file layout (never guessed from a shape) and may stand for several file tensors as consecutive
+// row slices (fused q, k, v).
 #pragma once
 #include <string>
 #include <vector>
@@ -20,7 +21,15 @@ enum class FileLayout {
 };
 
 // What a parameter is to the optimizer: decides weight decay (nn/arena.h).
-enum class Role { weight, bias, batch_norm_weight, batch_norm_bias, layer_norm_weight, layer_norm_bias, embedding };
+enum class Role {
+  weight,
+  bias,
+  batch_norm_weight,
+  batch_norm_bias,
+  layer_norm_weight,
+  layer_norm_bias,
+  embedding
+};
 
 // Rows [begin, end) of a parameter that have a file name of their own, relative to the module.
 struct FileSlice {
@@ -39,7 +48,8 @@ struct ParameterOptions {
 class Parameter {
  public:
   // Registers itself with `owner` under `name`.
-  Parameter(Module* owner, std::string name, const Context& context, const Shape& shape, ParameterOptions options);
+  Parameter(Module* owner, std::string name, const Context& context, const Shape& shape,
+            ParameterOptions options);
   Parameter(const Parameter&) = delete;
   Parameter& operator=(const Parameter&) = delete;
 
@@ -68,7 +78,8 @@ class Parameter {
 // State that no gradient reaches: running statistics, counters.
 class Buffer {
  public:
-  Buffer(Module* owner, std::string name, const Context& context, const Shape& shape, DType dtype, double start);
+  Buffer(Module* owner, std::string name, const Context& context, const Shape& shape, DType dtype,
+         double start);
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 

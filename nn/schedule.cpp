@@ -9,7 +9,8 @@
 namespace sagitta::nn {
 
 double Schedule::at(std::int64_t step, std::int64_t steps_per_epoch) const {
-  const auto s = static_cast<double>(unit == Unit::step ? step : step / std::max<std::int64_t>(1, steps_per_epoch));
+  const auto s =
+      static_cast<double>(unit == Unit::step ? step : step / std::max<std::int64_t>(1, steps_per_epoch));
   if (s < warmup) return base * (warmup_start + (1 - warmup_start) * s / warmup);
   // A total shorter than the warm-up leaves at least one unit, as the Trainer's max(1, T - W) does.
   const double p = std::min(1.0, (s - warmup) / std::max(1.0, total - warmup));

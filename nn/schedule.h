@@ -2,9 +2,10 @@
 // With s the index (0-based, in `unit`s), W = warmup, T = total:
 //   s <  W: base * (d + (1 - d) s / W), d = warmup_start
 //   s >= W: floor + (base - floor) * shape, p = (s - W) / (T - W) clamped to 1
-//     constant: shape = 1      linear: 1 - p      cosine: (1 + cos(pi p)) / 2      step: gamma^floor((s - W) / step_size)
-// With d = 0 and unit step this is the Hugging Face Trainer's linear and cosine schedule; with unit epoch and d > 0 it is
-// torchvision's SequentialLR of LinearLR(start_factor = d) and CosineAnnealingLR or StepLR.
+//     constant: shape = 1      linear: 1 - p      cosine: (1 + cos(pi p)) / 2      step: gamma^floor((s - W)
+//     / step_size)
+// With d = 0 and unit step this is the Hugging Face Trainer's linear and cosine schedule; with unit epoch and
+// d > 0 it is torchvision's SequentialLR of LinearLR(start_factor = d) and CosineAnnealingLR or StepLR.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -24,8 +24,8 @@ void sync_directory(const std::filesystem::path& directory) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path path)
-    : path_(std::move(path)), temporary_(path_.string() + ".partial") {
+AtomicFile::AtomicFile(std::filesystem::path path, Durability durability)
+    : path_(std::move(path)), temporary_(path_.string() + ".partial"), durability_(durability) {
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   require(descriptor_ >= 0, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
   // The name is fixed, so that what a crash leaves is overwritten next time; the lock keeps two writers
@@ -52,10 +52,13 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::commit() {
-  require(::fsync(descriptor_) == 0, "{}: writing failed: {}", path_.string(), std::strerror(errno));
+  const bool flush = durability_ == Durability::survives_power_loss;
+  require(!flush || ::fsync(descriptor_) == 0, "{}: writing failed: {}", path_.string(),
+          std::strerror(errno));
   require(::rename(temporary_.c_str(), path_.c_str()) == 0, "{}: cannot be replaced: {}", path_.string(),
           std::strerror(errno));
   ::close(std::exchange(descriptor_, -1));
+  if (!flush) return;
   const std::filesystem::path directory = path_.parent_path();
   sync_directory(directory.empty() ? "." : directory);
 }

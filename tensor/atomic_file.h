@@ -1,5 +1,5 @@
 // AtomicFile: writes a file that appears complete or not at all.
-// The bytes go to a temporary file in the same directory; commit() flushes them to the disk and renames.
+// The bytes go to a temporary file in the same directory; commit() flushes them to the disk and renames it.
 // Without commit() - an exception, a crash - the file under the final name is untouched and the temporary one
 // is removed or, after a crash, ignored.
 #pragma once
@@ -10,21 +10,26 @@
 
 namespace sagitta {
 
+// What a committed file outlives. Only the first costs a flush of the disk, which matters for thousands of
+// files.
+enum class Durability { survives_power_loss, survives_crash };
+
 class AtomicFile {
  public:
   // Creates the temporary file. Throws Error, naming `path`, when its directory is missing or not writable.
-  explicit AtomicFile(std::filesystem::path path);
+  explicit AtomicFile(std::filesystem::path path, Durability durability = Durability::survives_power_loss);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
-  // Makes the file visible under its name and durable.
+  // Makes the file visible under its name, and as durable as asked for.
   void commit();
 
  private:
   std::filesystem::path path_, temporary_;
+  Durability durability_;
   int descriptor_ = -1;
 };
 

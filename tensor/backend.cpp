@@ -8,17 +8,20 @@
 
 namespace sagitta {
 
-void Backend::linear(const LinearParams& params, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& pre,
-                     Tensor& y) {
+void Backend::linear(const LinearParams& params, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                     Tensor& pre, Tensor& y) {
   Tensor product = pre ? pre : y;
   matmul({.transpose_b = true}, x, weight, {product});
   if (bias) add_bias(product, bias, product);
-  if (params.activation != UnaryOp::identity) unary(params.activation, product, y);
-  else if (pre) convert(pre, y);
+  if (params.activation != UnaryOp::identity)
+    unary(params.activation, product, y);
+  else if (pre)
+    convert(pre, y);
 }
 
-void Backend::linear_backward(const LinearParams& params, const Tensor& x, const Tensor& weight, const Tensor& saved,
-                              const Tensor& dy, const Target& dx, const Target& dweight, const Target& dbias) {
+void Backend::linear_backward(const LinearParams& params, const Tensor& x, const Tensor& weight,
+                              const Tensor& saved, const Tensor& dy, const Target& dx, const Target& dweight,
+                              const Target& dbias) {
   Tensor dpre = dy;
   if (params.activation != UnaryOp::identity) {
     dpre = dy.like();
@@ -30,8 +33,8 @@ void Backend::linear_backward(const LinearParams& params, const Tensor& x, const
 }
 
 void Backend::batch_norm_add_relu(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
-                                  const Tensor& beta, const Tensor& residual, Tensor& running_mean, Tensor& running_var,
-                                  Tensor& y, Tensor& mean, Tensor& rstd) {
+                                  const Tensor& beta, const Tensor& residual, Tensor& running_mean,
+                                  Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
   batch_norm(params, x, gamma, beta, running_mean, running_var, y, mean, rstd);
   if (residual) binary(BinaryOp::add, y, residual, y);
   if (params.relu) unary(UnaryOp::relu, y, y);
@@ -81,7 +84,8 @@ std::unique_ptr<Captured> Backend::capture(std::function<void()> work) {
 
 Backend& backend_for(const Device& device) {
   const auto entry = backend_table().find(device.kind);
-  require(entry != backend_table().end(), "device {}: this build has no such backend, use the cpu", device.str());
+  require(entry != backend_table().end(), "device {}: this build has no such backend, use the cpu",
+          device.str());
   return entry->second(device.index);
 }
 

@@ -14,17 +14,13 @@ enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, i16, u8 };
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {
     case DType::f64:
-    case DType::i64:
-      return 8;
+    case DType::i64: return 8;
     case DType::f32:
-    case DType::i32:
-      return 4;
+    case DType::i32: return 4;
     case DType::bf16:
     case DType::f16:
-    case DType::i16:
-      return 2;
-    case DType::u8:
-      return 1;
+    case DType::i16: return 2;
+    case DType::u8: return 1;
   }
   return 0;
 }

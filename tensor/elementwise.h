@@ -1,6 +1,7 @@
 // Every elementwise formula, once: value and derivative, for the CPU loops and the CUDA kernels alike.
-// A new unary op is a functor here plus a line in the enum and the visitor; f(x) is the value, df(x, y) the derivative
-// dy/dx given the input x and the output y (use whichever is cheaper; `kSaves` says which must be kept for it).
+// A new unary op is a functor here plus a line in the enum and the visitor; f(x) is the value, df(x, y) the
+// derivative dy/dx given the input x and the output y (use whichever is cheaper; `kSaves` says which must be
+// kept for it).
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -9,7 +10,18 @@
 
 namespace sagitta {
 
-enum class UnaryOp : std::uint8_t { identity, relu, gelu, gelu_tanh, quick_gelu, silu, sigmoid, tanh, exp, square };
+enum class UnaryOp : std::uint8_t {
+  identity,
+  relu,
+  gelu,
+  gelu_tanh,
+  quick_gelu,
+  silu,
+  sigmoid,
+  tanh,
+  exp,
+  square
+};
 enum class BinaryOp : std::uint8_t { add, sub, mul };
 
 // What a derivative reads: saving only that keeps activation memory small.
@@ -20,25 +32,35 @@ namespace elementwise {
 struct Identity {
   static constexpr Saves kSaves = Saves::nothing;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return x; }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return x;
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T df(T, T) { return T(1); }
+  SAGITTA_HOST_DEVICE static T df(T, T) {
+    return T(1);
+  }
 };
 
 // max(x, 0); NaN propagates, as in PyTorch.
 struct Relu {
   static constexpr Saves kSaves = Saves::output;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return x < T(0) ? T(0) : x; }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return x < T(0) ? T(0) : x;
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T df(T, T y) { return y > T(0) ? T(1) : T(0); }
+  SAGITTA_HOST_DEVICE static T df(T, T y) {
+    return y > T(0) ? T(1) : T(0);
+  }
 };
 
 // x * Phi(x), exact (Hendrycks and Gimpel, 2016); Hugging Face's "gelu".
 struct Gelu {
   static constexpr Saves kSaves = Saves::input;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752))); }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752)));
+  }
   template <class T>
   SAGITTA_HOST_DEVICE static T df(T x, T) {
     return T(0.5) * (T(1) + std::erf(x * T(0.70710678118654752))) +
@@ -50,9 +72,13 @@ struct Gelu {
 struct GeluTanh {
   static constexpr Saves kSaves = Saves::input;
   template <class T>
-  SAGITTA_HOST_DEVICE static T inner(T x) { return T(0.79788456080286536) * (x + T(0.044715) * x * x * x); }
+  SAGITTA_HOST_DEVICE static T inner(T x) {
+    return T(0.79788456080286536) * (x + T(0.044715) * x * x * x);
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return T(0.5) * x * (T(1) + std::tanh(inner(x))); }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return T(0.5) * x * (T(1) + std::tanh(inner(x)));
+  }
   template <class T>
   SAGITTA_HOST_DEVICE static T df(T x, T) {
     const T t = std::tanh(inner(x));
@@ -64,16 +90,22 @@ struct GeluTanh {
 struct Sigmoid {
   static constexpr Saves kSaves = Saves::output;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return T(1) / (T(1) + std::exp(-x)); }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return T(1) / (T(1) + std::exp(-x));
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T df(T, T y) { return y * (T(1) - y); }
+  SAGITTA_HOST_DEVICE static T df(T, T y) {
+    return y * (T(1) - y);
+  }
 };
 
 // x * sigmoid(1.702 x); Hugging Face's "quick_gelu".
 struct QuickGelu {
   static constexpr Saves kSaves = Saves::input;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return x * Sigmoid::f(T(1.702) * x); }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return x * Sigmoid::f(T(1.702) * x);
+  }
   template <class T>
   SAGITTA_HOST_DEVICE static T df(T x, T) {
     const T s = Sigmoid::f(T(1.702) * x);
@@ -85,7 +117,9 @@ struct QuickGelu {
 struct Silu {
   static constexpr Saves kSaves = Saves::input;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return x * Sigmoid::f(x); }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return x * Sigmoid::f(x);
+  }
   template <class T>
   SAGITTA_HOST_DEVICE static T df(T x, T) {
     const T s = Sigmoid::f(x);
@@ -96,56 +130,86 @@ struct Silu {
 struct Tanh {
   static constexpr Saves kSaves = Saves::output;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return std::tanh(x); }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return std::tanh(x);
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T df(T, T y) { return T(1) - y * y; }
+  SAGITTA_HOST_DEVICE static T df(T, T y) {
+    return T(1) - y * y;
+  }
 };
 
 struct Exp {
   static constexpr Saves kSaves = Saves::output;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return std::exp(x); }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return std::exp(x);
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T df(T, T y) { return y; }
+  SAGITTA_HOST_DEVICE static T df(T, T y) {
+    return y;
+  }
 };
 
 struct Square {
   static constexpr Saves kSaves = Saves::input;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T x) { return x * x; }
+  SAGITTA_HOST_DEVICE static T f(T x) {
+    return x * x;
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T df(T x, T) { return T(2) * x; }
+  SAGITTA_HOST_DEVICE static T df(T x, T) {
+    return T(2) * x;
+  }
 };
 
 // Binary: f(a, b), da(a, b) = df/da, db(a, b) = df/db.
 struct Add {
   static constexpr Saves kSaves = Saves::nothing;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T a, T b) { return a + b; }
+  SAGITTA_HOST_DEVICE static T f(T a, T b) {
+    return a + b;
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T da(T, T) { return T(1); }
+  SAGITTA_HOST_DEVICE static T da(T, T) {
+    return T(1);
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T db(T, T) { return T(1); }
+  SAGITTA_HOST_DEVICE static T db(T, T) {
+    return T(1);
+  }
 };
 
 struct Sub {
   static constexpr Saves kSaves = Saves::nothing;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T a, T b) { return a - b; }
+  SAGITTA_HOST_DEVICE static T f(T a, T b) {
+    return a - b;
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T da(T, T) { return T(1); }
+  SAGITTA_HOST_DEVICE static T da(T, T) {
+    return T(1);
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T db(T, T) { return T(-1); }
+  SAGITTA_HOST_DEVICE static T db(T, T) {
+    return T(-1);
+  }
 };
 
 struct Mul {
   static constexpr Saves kSaves = Saves::input;
   template <class T>
-  SAGITTA_HOST_DEVICE static T f(T a, T b) { return a * b; }
+  SAGITTA_HOST_DEVICE static T f(T a, T b) {
+    return a * b;
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T da(T, T b) { return b; }
+  SAGITTA_HOST_DEVICE static T da(T, T b) {
+    return b;
+  }
   template <class T>
-  SAGITTA_HOST_DEVICE static T db(T a, T) { return a; }
+  SAGITTA_HOST_DEVICE static T db(T a, T) {
+    return a;
+  }
 };
 
 }  // namespace elementwise

@@ -1,5 +1,5 @@
-// The scalars of the ops, in small structs: they travel from autograd/ to a kernel unchanged, and call sites name them
-// with designated initializers.
+// The scalars of the ops, in small structs: they travel from autograd/ to a kernel unchanged, and call sites
+// name them with designated initializers.
 #pragma once
 #include <cstdint>
 
@@ -8,8 +8,9 @@
 
 namespace sagitta {
 
-// What changes from step to step and must be read from device memory, so that a captured step can be replayed:
-// one StepState lives in a u8 tensor of sizeof(StepState) bytes and is rewritten by the host before each step.
+// What changes from step to step and must be read from device memory, so that a captured step can be
+// replayed: one StepState lives in a u8 tensor of sizeof(StepState) bytes and is rewritten by the host before
+// each step.
 struct StepState {
   std::uint64_t seed = 0;
   std::uint32_t micro_step = 0;      // counts forward passes: keys the random numbers of dropout
@@ -30,7 +31,9 @@ struct Conv2dParams {
   int stride = 1;
   int padding = 0;  // zeros on all four sides
   // Output extent for an input extent and kernel size.
-  std::int64_t out(std::int64_t in, std::int64_t kernel) const { return (in + 2 * padding - kernel) / stride + 1; }
+  std::int64_t out(std::int64_t in, std::int64_t kernel) const {
+    return (in + 2 * padding - kernel) / stride + 1;
+  }
 };
 
 struct PoolParams {
@@ -43,14 +46,15 @@ struct PoolParams {
 struct BatchNormParams {
   double eps = 1e-5;
   double momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch
-  bool training = true;   // batch statistics (and update the running ones); false: normalize by the running ones
-  bool relu = false;      // fused ops only: max(., 0) after the residual
+  bool training =
+      true;           // batch statistics (and update the running ones); false: normalize by the running ones
+  bool relu = false;  // fused ops only: max(., 0) after the residual
 };
 
 struct AttentionParams {
   int heads = 1;
-  double scale = 1;         // usually head_dim^-0.5
-  double dropout = 0;       // probability that a softmax weight is dropped; the survivors are scaled by 1/(1-p)
+  double scale = 1;    // usually head_dim^-0.5
+  double dropout = 0;  // probability that a softmax weight is dropped; the survivors are scaled by 1/(1-p)
   std::uint32_t stream = 0;  // random stream of the dropout mask
 };
 
@@ -74,8 +78,9 @@ struct AdamParams {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  bool decoupled = false;  // true: AdamW (decay applied to the weights); false: Adam (decay added to the gradient)
-  double max_norm = 0;     // as in SgdParams
+  bool decoupled =
+      false;  // true: AdamW (decay applied to the weights); false: Adam (decay added to the gradient)
+  double max_norm = 0;  // as in SgdParams
 };
 
 // The random words of a dropout mask: one key per (seed, stream, micro-step).

@@ -13,7 +13,8 @@ struct Block {
 };
 
 // Four random words for a 128-bit counter under a 64-bit key.
-SAGITTA_HOST_DEVICE inline Block philox(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high) {
+SAGITTA_HOST_DEVICE inline Block philox(std::uint64_t key, std::uint64_t counter_low,
+                                        std::uint64_t counter_high) {
   std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
   Block x{{static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
            static_cast<std::uint32_t>(counter_high), static_cast<std::uint32_t>(counter_high >> 32)}};
@@ -28,8 +29,8 @@ SAGITTA_HOST_DEVICE inline Block philox(std::uint64_t key, std::uint64_t counter
   return x;
 }
 
-// What a number belongs to. `stream` separates independent uses (each dropout layer, each initialized parameter),
-// `step` the micro-steps of a training run.
+// What a number belongs to. `stream` separates independent uses (each dropout layer, each initialized
+// parameter), `step` the micro-steps of a training run.
 struct Key {
   std::uint64_t seed = 0;
   std::uint32_t stream = 0;

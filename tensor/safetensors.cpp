@@ -54,9 +54,7 @@ T load(const std::byte* address) {
   return value;
 }
 
-float from_bf16(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
+float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 
 // IEEE 754 binary16 -> binary32, exact, subnormals and NaN included.
 float from_f16(std::uint16_t bits) {
@@ -96,22 +94,14 @@ void read_as(const Entry& entry, Tensor& destination) {
 
 std::string_view dtype_name(DType dtype) {
   switch (dtype) {
-    case DType::f32:
-      return "F32";
-    case DType::f64:
-      return "F64";
-    case DType::bf16:
-      return "BF16";
-    case DType::f16:
-      return "F16";
-    case DType::i32:
-      return "I32";
-    case DType::i64:
-      return "I64";
-    case DType::i16:
-      return "I16";
-    case DType::u8:
-      return "U8";
+    case DType::f32: return "F32";
+    case DType::f64: return "F64";
+    case DType::bf16: return "BF16";
+    case DType::f16: return "F16";
+    case DType::i32: return "I32";
+    case DType::i64: return "I64";
+    case DType::i16: return "I16";
+    case DType::u8: return "U8";
   }
   fail("safetensors: dtype {} has no name in the format", static_cast<int>(dtype));
 }
@@ -137,15 +127,9 @@ File File::open(const std::filesystem::path& path) {
   return File(std::move(state));
 }
 
-const std::filesystem::path& File::path() const {
-  return state_->path;
-}
-const std::vector<Entry>& File::entries() const {
-  return state_->entries;
-}
-const Metadata& File::metadata() const {
-  return state_->metadata;
-}
+const std::filesystem::path& File::path() const { return state_->path; }
+const std::vector<Entry>& File::entries() const { return state_->entries; }
+const Metadata& File::metadata() const { return state_->metadata; }
 
 const Entry* File::find(std::string_view name) const {
   const auto found = state_->index.find(name);
@@ -164,9 +148,7 @@ std::int64_t Entry::numel() const {
   return product;
 }
 
-std::string Entry::shape_str() const {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
+std::string Entry::shape_str() const { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 template <class T>
 std::vector<T> values_of(const Entry& entry) {
@@ -208,25 +190,18 @@ DType dtype_of(const Entry& entry) {
 
 void read_into(const Entry& entry, Tensor& destination) {
   require(std::ranges::equal(entry.shape, destination.shape().extents()),
-          "safetensors: {} has shape {}, expected {}", entry.name, entry.shape_str(),
-          destination.shape().str());
+          "safetensors: {} has shape {}, expected {}", entry.name, entry.shape_str(), destination.shape());
   if (entry.dtype == dtype_name(destination.dtype())) {
     destination.backend().write(entry.bytes.data(), destination);
     return;
   }
   switch (destination.dtype()) {
-    case DType::f32:
-      return read_as<float>(entry, destination);
-    case DType::f64:
-      return read_as<double>(entry, destination);
-    case DType::i64:
-      return read_as<std::int64_t>(entry, destination);
-    case DType::i32:
-      return read_as<std::int32_t>(entry, destination);
-    case DType::i16:
-      return read_as<std::int16_t>(entry, destination);
-    case DType::u8:
-      return read_as<std::uint8_t>(entry, destination);
+    case DType::f32: return read_as<float>(entry, destination);
+    case DType::f64: return read_as<double>(entry, destination);
+    case DType::i64: return read_as<std::int64_t>(entry, destination);
+    case DType::i32: return read_as<std::int32_t>(entry, destination);
+    case DType::i16: return read_as<std::int16_t>(entry, destination);
+    case DType::u8: return read_as<std::uint8_t>(entry, destination);
     case DType::bf16:
     case DType::f16: {
       const Tensor wide = read(entry, destination.backend(), DType::f32);

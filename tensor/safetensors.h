@@ -78,9 +78,7 @@ struct Source {
 Source source_of(std::string name, const Tensor& tensor);
 
 // Metadata by which transformers recognizes a PyTorch checkpoint.
-inline Metadata pytorch_metadata() {
-  return {{"format", "pt"}};
-}
+inline Metadata pytorch_metadata() { return {{"format", "pt"}}; }
 
 // Writes the file as the reference implementation would, byte for byte: by dtype in descending order of its
 // list, then by name, header padded with spaces to 8 bytes. `path` is replaced atomically: a crash leaves the

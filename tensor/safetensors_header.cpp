@@ -53,13 +53,11 @@ class HeaderEvents {
   bool start_object(std::size_t) {
     if (skipping()) return ++skipped_depth_ > 0;
     switch (state_) {
-      case State::start:
-        return enter(State::names);
+      case State::start: return enter(State::names);
       case State::value:
         if (key_ != kMetadataKey) entries.emplace_back().name = key_;
         return enter(key_ == kMetadataKey ? State::metadata : State::fields);
-      default:
-        return skip_or_reject("an object");
+      default: return skip_or_reject("an object");
     }
   }
   bool end_object() {

@@ -1,12 +1,15 @@
 // The extents of a tensor, stored inline.
-// Invariant: at most kMaxRank axes, each >= 0; tensors are dense and row-major, so a shape is all there is to know
-// about their layout.
+// Invariant: at most kMaxRank axes, each >= 0; tensors are dense and row-major, so a shape is all there is to
+// know about their layout.
 #pragma once
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace sagitta {
 
@@ -37,3 +40,11 @@ class Shape {
 };
 
 }  // namespace sagitta
+
+// Shapes stand in messages as they are: fmt::format("x is {}", x.shape()).
+template <>
+struct fmt::formatter<sagitta::Shape> : fmt::formatter<std::string_view> {
+  auto format(const sagitta::Shape& shape, format_context& context) const {
+    return formatter<std::string_view>::format(shape.str(), context);
+  }
+};

@@ -1,6 +1,6 @@
 // A block of memory owned through the Backend that allocated it.
-// Several tensors (reshapes, row slices, arena views) may share one Storage; it returns to the backend's allocator
-// when the last of them goes.
+// Several tensors (reshapes, row slices, arena views) may share one Storage; it returns to the backend's
+// allocator when the last of them goes.
 #pragma once
 #include <cstddef>
 

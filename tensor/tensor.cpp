@@ -26,7 +26,7 @@ void Tensor::check_dtype(DType expected) const {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  require(shape.numel() == numel(), "reshape: {} has {} elements, {} has {}", shape.str(), shape.numel(), shape_.str(),
+  require(shape.numel() == numel(), "reshape: {} has {} elements, {} has {}", shape, shape.numel(), shape_,
           numel());
   Tensor view = *this;
   view.shape_ = shape;
@@ -35,7 +35,8 @@ Tensor Tensor::reshape(const Shape& shape) const {
 
 Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   const std::int64_t rows = shape_[0];
-  require(0 <= begin && begin <= end && end <= rows, "slice: rows [{}, {}) of a tensor {}", begin, end, shape_.str());
+  require(0 <= begin && begin <= end && end <= rows, "slice: rows [{}, {}) of a tensor {}", begin, end,
+          shape_);
   Tensor view = *this;
   view.shape_ = shape_.with(0, end - begin);
   if (begin > 0) view.offset_ += bytes() / static_cast<std::size_t>(rows) * static_cast<std::size_t>(begin);
@@ -44,8 +45,8 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
 
 template <class T>
 Tensor from_host(Backend& backend, const Shape& shape, std::span<const T> values) {
-  require(static_cast<std::int64_t>(values.size()) == shape.numel(), "from_host: {} values for shape {}", values.size(),
-          shape.str());
+  require(static_cast<std::int64_t>(values.size()) == shape.numel(), "from_host: {} values for shape {}",
+          values.size(), shape);
   Tensor tensor(backend, shape, dtype_of<T>);
   backend.write(values.data(), tensor);
   return tensor;
@@ -71,7 +72,7 @@ template std::vector<std::int64_t> to_host(const Tensor&);
 template std::vector<std::uint8_t> to_host(const Tensor&);
 
 double scalar_of(const Tensor& tensor) {
-  require(tensor.numel() == 1, "scalar_of: shape is {}, expected one element", tensor.shape().str());
+  require(tensor.numel() == 1, "scalar_of: shape is {}, expected one element", tensor.shape());
   if (tensor.dtype() == DType::f64) return to_host<double>(tensor)[0];
   return to_host<float>(tensor)[0];
 }

@@ -1,7 +1,8 @@
 // Tensor: a value handle on dense, row-major memory; copying it shares the storage.
-// Invariant: always dense and row-major with channels last. There are no strides: reshape and slices of the leading
-// axis are views, everything else is an op of the Backend that writes a new tensor. Images are [N,H,W,C], convolution
-// weights [O,KH,KW,I], tokens [B,T,D]. Tensors have no op functions: the Backend is the only tensor API.
+// Invariant: always dense and row-major with channels last. There are no strides: reshape and slices of the
+// leading axis are views, everything else is an op of the Backend that writes a new tensor. Images are
+// [N,H,W,C], convolution weights [O,KH,KW,I], tokens [B,T,D]. Tensors have no op functions: the Backend is
+// the only tensor API.
 #pragma once
 #include <memory>
 #include <span>
@@ -46,7 +47,9 @@ class Tensor {
   // True when no other handle shares the storage, so that writing in place surprises nobody.
   bool unique() const { return storage_.use_count() == 1; }
   // True when both handles show the same memory.
-  bool same_memory(const Tensor& other) const { return storage_ == other.storage_ && offset_ == other.offset_; }
+  bool same_memory(const Tensor& other) const {
+    return storage_ == other.storage_ && offset_ == other.offset_;
+  }
 
  private:
   void check_dtype(DType expected) const;
@@ -60,7 +63,8 @@ class Tensor {
 // What a tensor looks like, without keeping its storage alive.
 struct Spec {
   Spec() = default;
-  explicit Spec(const Tensor& tensor) : backend(&tensor.backend()), shape(tensor.shape()), dtype(tensor.dtype()) {}
+  explicit Spec(const Tensor& tensor)
+      : backend(&tensor.backend()), shape(tensor.shape()), dtype(tensor.dtype()) {}
   Tensor empty() const { return Tensor(*backend, shape, dtype); }  // uninitialized
 
   Backend* backend = nullptr;
@@ -82,6 +86,8 @@ std::vector<T> to_host(const Tensor& tensor);
 double scalar_of(const Tensor& tensor);
 // A tensor with every element `value`.
 Tensor full(Backend& backend, const Shape& shape, DType dtype, double value);
-inline Tensor zeros(Backend& backend, const Shape& shape, DType dtype) { return full(backend, shape, dtype, 0); }
+inline Tensor zeros(Backend& backend, const Shape& shape, DType dtype) {
+  return full(backend, shape, dtype, 0);
+}
 
 }  // namespace sagitta

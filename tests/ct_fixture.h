@@ -1,13 +1,10 @@
-// What the tests of the CT reader share: a scratch folder, a volume written as DICOM, bytes changed in a
-// file.
+// What the tests of the CT reader share: a volume written as DICOM, bytes changed in a file.
 #pragma once
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <random>
 #include <string>
@@ -15,36 +12,9 @@
 
 #include "data/dicom_writer.h"
 #include "data/volume.h"
+#include "tests/temp_folder.h"
 
 namespace sagitta::testing {
-
-class TempFolder {
- public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sagitta-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string read_bytes(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-}
-
-inline void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 
 // Replaces the only place where `from` stands in the file; both have the same length.
 inline void patch(const std::filesystem::path& path, const std::string& from, const std::string& to) {

@@ -20,9 +20,7 @@ using Index = std::int64_t;
 inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Relative to the largest expected value (at least 1): what a sum of some hundred terms loses.
-inline double tolerance(DType dtype) {
-  return dtype == DType::f64 ? 1e-12 : 2e-5;
-}
+inline double tolerance(DType dtype) { return dtype == DType::f64 ? 1e-12 : 2e-5; }
 
 // In (-1, 1), with all bits of a double in use: sums of few-bit numbers would be exact in any order.
 inline Values random_values(Index n, std::uint32_t stream) {
@@ -52,9 +50,7 @@ inline Values values_of(const Tensor& tensor) {
 }
 
 // Memory full of NaN, so that an element that is not written, or is read before, shows.
-inline Tensor poisoned(const Shape& shape, DType dtype) {
-  return full(cpu_backend(), shape, dtype, kNaN);
-}
+inline Tensor poisoned(const Shape& shape, DType dtype) { return full(cpu_backend(), shape, dtype, kNaN); }
 
 // The largest difference, relative to the largest expected magnitude (at least 1); infinity when anything is
 // NaN.

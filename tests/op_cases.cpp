@@ -43,6 +43,8 @@ Variable run_batch_norm(const Inputs& in, const Variable& residual, const BatchN
   return batch_norm(in[0], in[1], in[2], residual, statistics, params);
 }
 
+// Tables, kept one case to a few lines.
+// clang-format off
 std::vector<OpCase> unary_cases() {
   std::vector<OpCase> cases;
   const auto one = [&](const std::string& op, Domain domain, Variable (*function)(const Variable&)) {
@@ -219,13 +221,14 @@ std::vector<OpCase> loss_cases() {
   };
 }
 
+// clang-format on
 }  // namespace
 
 const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (auto* family : {unary_cases, binary_cases, linear_cases, image_cases, norm_cases, token_cases, shape_cases,
-                         loss_cases})
+    for (auto* family : {unary_cases, binary_cases, linear_cases, image_cases, norm_cases, token_cases,
+                         shape_cases, loss_cases})
       for (OpCase& op_case : family()) all.push_back(std::move(op_case));
     return all;
   }();
@@ -238,13 +241,16 @@ std::vector<double> case_values(const OpCase& op_case, std::size_t index) {
   std::vector<double> values(count);
   for (std::size_t i = 0; i < count; ++i) {
     const double x = random::normal(key, i);
-    if (op_case.domain == Domain::away_from_zero) values[i] = std::copysign(0.2 + std::abs(std::sin(x)), x);
-    else values[i] = x;
+    if (op_case.domain == Domain::away_from_zero)
+      values[i] = std::copysign(0.2 + std::abs(std::sin(x)), x);
+    else
+      values[i] = x;
   }
   if (op_case.domain == Domain::distinct) {
     std::vector<std::size_t> order(count);
     for (std::size_t i = 0; i < count; ++i) order[i] = i;
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
     for (std::size_t i = 0; i < count; ++i) values[order[i]] = 0.01 * static_cast<double>(i) - 0.5;
   }
   return values;

@@ -1,6 +1,7 @@
-// The one list of op cases: each names an op of autograd/ops.h, the shapes of its differentiable inputs, where their
-// values come from, and how to call it. Drivers: gradients in f64, f32 against f64 (test_gradients.cpp), and any further
-// backend against the CPU. An op of the vocabulary without a case here fails a test.
+// The one list of op cases: each names an op of autograd/ops.h, the shapes of its differentiable inputs,
+// where their values come from, and how to call it. Drivers: gradients in f64, f32 against f64
+// (test_gradients.cpp), and any further backend against the CPU. An op of the vocabulary without a case here
+// fails a test.
 #pragma once
 #include <functional>
 #include <string>

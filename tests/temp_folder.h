@@ -1,23 +1,24 @@
-// A folder of its own for a test, deleted at the end of the scope.
+// A folder of its own for a test, deleted at the end of the scope, and whole files as bytes.
 #pragma once
-#include <unistd.h>
-
-#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
 
+#include "tensor/error.h"
+
 namespace sagitta::testing {
 
 class TempFolder {
  public:
   TempFolder() {
-    static std::atomic<int> count = 0;
-    path_ = std::filesystem::temp_directory_path() /
-            ("sagitta_test_" + std::to_string(getpid()) + "_" + std::to_string(count++));
-    std::filesystem::create_directories(path_);
+    std::string name = (std::filesystem::temp_directory_path() / "sagitta-XXXXXX").string();
+    require(mkdtemp(name.data()) != nullptr, "{}: cannot be created: {}", name, std::strerror(errno));
+    path_ = name;
   }
   ~TempFolder() {
     std::error_code ignored;

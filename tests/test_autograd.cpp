@@ -23,8 +23,8 @@ std::vector<double> gradient_of(const Variable& variable) { return to_host<doubl
 
 TEST_CASE("a value used several times collects the sum of its gradients") {
   const Variable x = leaf_of({2, 3});
-  const Variable y = mul(x, x);                    // x^2
-  backward(add(mul(y, x), add(y, scale(x, 5))));   // x^3 + x^2 + 5x
+  const Variable y = mul(x, x);                   // x^2
+  backward(add(mul(y, x), add(y, scale(x, 5))));  // x^3 + x^2 + 5x
   CHECK(gradient_of(x) == std::vector<double>{3 * 4 + 2 * 2 + 5, 3 * 9 + 2 * 3 + 5});
 }
 
@@ -135,7 +135,8 @@ TEST_CASE("recompute updates running statistics once") {
 }
 
 TEST_CASE("wrong shapes are refused with both shapes in the message") {
-  const Variable a = leaf(zeros(cpu_backend(), {2, 3}, DType::f32)), b = leaf(zeros(cpu_backend(), {3, 2}, DType::f32));
+  const Variable a = leaf(zeros(cpu_backend(), {2, 3}, DType::f32)),
+                 b = leaf(zeros(cpu_backend(), {3, 2}, DType::f32));
   CHECK_THROWS_WITH_AS(add(a, b), doctest::Contains("[2, 3] and [3, 2]"), Error);
   CHECK_THROWS_AS(linear(a, b, {}), Error);
   CHECK_THROWS_AS(matmul({}, a, a), Error);

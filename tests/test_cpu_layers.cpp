@@ -10,9 +10,7 @@ namespace {
 
 Backend& b = cpu_backend();
 
-std::size_t at(Index i) {
-  return static_cast<std::size_t>(i);
-}
+std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 struct Attention {
   Values y, lse;

@@ -8,9 +8,7 @@ namespace {
 
 Backend& b = cpu_backend();
 
-std::size_t at(Index i) {
-  return static_cast<std::size_t>(i);
-}
+std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 struct Norm {
   Values y, mean, rstd, variance;  // biased variance

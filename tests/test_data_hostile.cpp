@@ -3,6 +3,7 @@
 // address-space limit, so that a length in a damaged header cannot make the reader ask for gigabytes
 // unnoticed.
 #include <sys/resource.h>
+#include <zlib.h>
 
 #include <random>
 
@@ -37,6 +38,7 @@ std::string good_file(const TempFolder& folder, TransferSyntax syntax) {
 
 struct Outcome {
   int read = 0, refused = 0;
+  std::string reason;  // of the last refusal
 };
 
 // Reads headers and pixels. Anything but an Error that names the file, in one line, fails the test.
@@ -55,14 +57,79 @@ void try_file(const std::filesystem::path& path, const std::string& bytes, Outco
     CHECK_MESSAGE(message.find(path.string()) != std::string::npos, message);
     CHECK_MESSAGE(message.find('\n') == std::string::npos, message);
     ++outcome.refused;
+    outcome.reason = message;
   }
+}
+
+// `value` in `bytes` bytes.
+std::string number(std::uint32_t value, int bytes, bool big_endian) {
+  std::string text;
+  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> 8 * (big_endian ? bytes - 1 - i : i));
+  return text;
+}
+
+// `levels` sequences of one item, each inside the other; sequences of undefined length leave out the ends if
+// `cut`.
+std::string nest(int levels, TransferSyntax syntax, bool undefined_length, bool cut = false) {
+  const bool big = syntax == TransferSyntax::explicit_big,
+             implicit = syntax == TransferSyntax::implicit_little;
+  const auto tag = [&](std::uint32_t group, std::uint32_t element) {
+    return number(group, 2, big) + number(element, 2, big);
+  };
+  const std::string sequence = tag(0x0008, 0x1140) + (implicit ? "" : "SQ" + std::string(2, 0)),
+                    item = tag(0xFFFE, 0xE000);
+  const std::uint32_t per_level = static_cast<std::uint32_t>(sequence.size() + item.size() + 8);
+  std::string text;
+  for (int level = levels; level > 0; --level) {
+    const std::uint32_t inside = per_level * static_cast<std::uint32_t>(level - 1);
+    text += sequence + number(undefined_length ? 0xFFFFFFFF : inside + 8, 4, big);
+    text += item + number(undefined_length ? 0xFFFFFFFF : inside, 4, big);
+  }
+  if (!undefined_length || cut) return text;
+  for (int level = 0; level < levels; ++level)
+    text += tag(0xFFFE, 0xE00D) + number(0, 4, big) + tag(0xFFFE, 0xE0DD) + number(0, 4, big);
+  return text;
+}
+
+std::size_t data_set_start(const std::string& file) {
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < 4; ++i)
+    length |= static_cast<std::size_t>(static_cast<unsigned char>(file[140 + i])) << 8 * i;
+  return 144 + length;
+}
+
+// `repeats` times `text`, as a raw deflate stream.
+std::string deflated(const std::string& text, int repeats = 1) {
+  z_stream stream{};
+  REQUIRE(deflateInit2(&stream, 1, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string result, out(1 << 16, 0);
+  for (int i = 0; i < repeats; ++i) {
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+    stream.avail_in = static_cast<uInt>(text.size());
+    do {
+      stream.next_out = reinterpret_cast<Bytef*>(out.data());
+      stream.avail_out = static_cast<uInt>(out.size());
+      deflate(&stream, i + 1 == repeats ? Z_FINISH : Z_NO_FLUSH);
+      result.append(out, 0, out.size() - stream.avail_out);
+    } while (stream.avail_out == 0);
+  }
+  deflateEnd(&stream);
+  return result;
+}
+
+// A good file with `elements` in front of its own.
+std::string with_elements(const TempFolder& folder, TransferSyntax syntax, const std::string& elements) {
+  const std::string good = good_file(folder, syntax), meta = good.substr(0, data_set_start(good));
+  if (syntax != TransferSyntax::deflated) return meta + elements + good.substr(meta.size());
+  const std::string plain = good_file(folder, TransferSyntax::explicit_little);
+  return meta + deflated(elements + plain.substr(data_set_start(plain)));
 }
 
 }  // namespace
 
 TEST_CASE("files cut off at any length are refused") {
   limit_memory();
-  TempFolder folder;
+  const TempFolder folder;
   for (const TransferSyntax syntax : kTransferSyntaxes) {
     CAPTURE(transfer_syntax_name(syntax));
     const std::string good = good_file(folder, syntax);
@@ -76,7 +143,7 @@ TEST_CASE("files cut off at any length are refused") {
 
 TEST_CASE("flipped bits, overwritten bytes and swapped blocks never crash the reader") {
   limit_memory();
-  TempFolder folder;
+  const TempFolder folder;
   for (const TransferSyntax syntax : kTransferSyntaxes) {
     CAPTURE(transfer_syntax_name(syntax));
     const std::string good = good_file(folder, syntax);
@@ -91,12 +158,8 @@ TEST_CASE("flipped bits, overwritten bytes and swapped blocks never crash the re
       for (std::size_t hit = 0; hit < hits; ++hit) {
         const std::size_t at = 128 + below(reach - 128);
         switch (below(3)) {
-          case 0:
-            bad[at] = static_cast<char>(bad[at] ^ (1 << below(8)));
-            break;
-          case 1:
-            bad[at] = static_cast<char>(below(2) ? 0xff : 0x00);
-            break;
+          case 0: bad[at] = static_cast<char>(bad[at] ^ (1 << below(8))); break;
+          case 1: bad[at] = static_cast<char>(below(2) ? 0xff : 0x00); break;
           default:
             for (std::size_t k = 0; k < 4 && at + k < bad.size(); ++k)
               bad[at + k] = static_cast<char>(random());
@@ -111,7 +174,7 @@ TEST_CASE("flipped bits, overwritten bytes and swapped blocks never crash the re
 
 TEST_CASE("lengths that promise gigabytes are refused") {
   limit_memory();
-  TempFolder folder;
+  const TempFolder folder;
   const auto path = folder.path() / "long.dcm";
   const std::string good = good_file(folder, TransferSyntax::explicit_little);
   Outcome outcome;
@@ -129,4 +192,82 @@ TEST_CASE("lengths that promise gigabytes are refused") {
     try_file(path, bad, outcome);
   }
   CHECK(outcome.refused == 1);
+}
+
+TEST_CASE("sequences nested thousands deep are refused before they end the call stack") {
+  limit_memory();
+  const TempFolder folder;
+  const auto path = folder.path() / "nested.dcm";
+  for (const TransferSyntax syntax :
+       {TransferSyntax::implicit_little, TransferSyntax::explicit_little, TransferSyntax::explicit_big,
+        TransferSyntax::deflated, TransferSyntax::rle}) {
+    for (const bool undefined_length : {false, true}) {
+      CAPTURE(transfer_syntax_name(syntax));
+      CAPTURE(undefined_length);
+      Outcome outcome;
+      for (const int levels : {65, 4000, 100000}) {
+        try_file(path, with_elements(folder, syntax, nest(levels, syntax, undefined_length)), outcome);
+        CHECK_MESSAGE(outcome.reason.find("nested more than 64 deep") != std::string::npos, outcome.reason);
+      }
+      CHECK(outcome.refused == 3);
+      try_file(path, with_elements(folder, syntax, nest(64, syntax, undefined_length)), outcome);
+      CHECK(outcome.read == 1);
+    }
+  }
+}
+
+TEST_CASE("deep nesting is found behind every kind of damage") {
+  limit_memory();
+  const TempFolder folder;
+  const auto path = folder.path() / "nested.dcm";
+  constexpr TransferSyntax kExplicit = TransferSyntax::explicit_little;
+  const std::string bomb = nest(20000, kExplicit, true);
+  std::string file = with_elements(folder, kExplicit, bomb);
+  Outcome outcome;
+  SUBCASE("no end") { file = with_elements(folder, kExplicit, nest(20000, kExplicit, true, true)); }
+  SUBCASE("an unknown value representation in front") {
+    file = with_elements(folder, kExplicit, std::string("\x08\x00\x01\x00QQ\x02\x00  ", 10) + bomb);
+  }
+  SUBCASE("an unknown transfer syntax") {
+    const std::size_t at = file.find(std::string("1.2.840.10008.1.2.1\0", 20));
+    REQUIRE(at != std::string::npos);
+    file[at + 18] = '7';
+  }
+  SUBCASE("a header of a wrong length") { file[140] = static_cast<char>(file[140] + 2); }
+  SUBCASE("inside an unknown element, in implicit little endian") {
+    const std::string unknown("\x09\x00\x01\x10UN\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff", 20);
+    const std::string ends("\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0", 16);
+    file =
+        with_elements(folder, kExplicit, unknown + nest(20000, TransferSyntax::implicit_little, true) + ends);
+  }
+  SUBCASE("deflated, with a damaged header") {
+    file = with_elements(folder, TransferSyntax::deflated, bomb);
+    file[140] = static_cast<char>(file[140] + 2);
+  }
+  try_file(path, file, outcome);
+  CHECK(outcome.refused == 1);
+}
+
+TEST_CASE("many items side by side are no nesting") {
+  limit_memory();
+  const TempFolder folder;
+  std::string items;
+  for (int i = 0; i < 3000; ++i) items += std::string("\xfe\xff\x00\xe0\0\0\0\0", 8);
+  const std::string sequence = std::string("\x08\x00\x40\x11SQ\0\0", 8) +
+                               number(static_cast<std::uint32_t>(items.size()), 4, false) + items;
+  Outcome outcome;
+  try_file(folder.path() / "flat.dcm", with_elements(folder, TransferSyntax::explicit_little, sequence),
+           outcome);
+  CHECK_MESSAGE(outcome.read == 1, outcome.reason);
+}
+
+TEST_CASE("a deflated file that inflates to hundreds of megabytes is refused") {
+  limit_memory();
+  const TempFolder folder;
+  const std::string good = good_file(folder, TransferSyntax::deflated);
+  const std::string bomb = good.substr(0, data_set_start(good)) + deflated(std::string(1 << 20, 0), 257);
+  CHECK(bomb.size() < 2'000'000);
+  Outcome outcome;
+  try_file(folder.path() / "bomb.dcm", bomb, outcome);
+  CHECK_MESSAGE(outcome.reason.find("inflates to more than 256 MiB") != std::string::npos, outcome.reason);
 }

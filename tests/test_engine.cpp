@@ -59,8 +59,8 @@ TEST_CASE("the RSNA recipes are exactly as documented") {
   CHECK(resnet.epochs == 100);
   CHECK(resnet.image_size == 224);
   const nn::Schedule cosine = schedule_of(resnet);
-  CHECK(cosine.at(0, 10) == doctest::Approx(0.005));       // linear from 0.01
-  CHECK(cosine.at(5 * 10, 10) == doctest::Approx(0.5));    // after 5 epochs
+  CHECK(cosine.at(0, 10) == doctest::Approx(0.005));     // linear from 0.01
+  CHECK(cosine.at(5 * 10, 10) == doctest::Approx(0.5));  // after 5 epochs
   CHECK(cosine.at(99 * 10, 10) == doctest::Approx(0.25 * (1 + std::cos(std::acos(-1.0) * 94 / 95))));
 
   const TrainOptions vit = parse({"--recipe", recipe_file("vit-b16-384-rsna")});
@@ -80,8 +80,12 @@ TEST_CASE("flags win over the recipe, and the resolved recipe gives the same opt
   TrainOptions options;
   CLI::App app;
   add_train_options(app, options);
-  std::vector<std::string> arguments{"--recipe", recipe_file("resnet50-rsna"), "--lr", "0.1", "--out", "o", "--data",
-                                     "d", "--labels", "C2,C5", "--nesterov"};
+  std::vector<std::string> arguments{"--recipe",  recipe_file("resnet50-rsna"),
+                                     "--lr",      "0.1",
+                                     "--out",     "o",
+                                     "--data",    "d",
+                                     "--labels",  "C2,C5",
+                                     "--nesterov"};
   std::reverse(arguments.begin(), arguments.end());
   app.parse(arguments);
   CHECK(options.lr == 0.1);
@@ -116,7 +120,9 @@ TEST_CASE("contradicting options are refused with the flag's name") {
 TEST_CASE("a run keeps its last and best checkpoints and nothing half-written") {
   const TempFolder folder;
   RunDirectory run = RunDirectory::create(folder / "run");
-  const auto fill = [](const std::filesystem::path& directory) { testing::write_bytes(directory / "x", "1"); };
+  const auto fill = [](const std::filesystem::path& directory) {
+    testing::write_bytes(directory / "x", "1");
+  };
   testing::write_bytes(folder / "run/recipe.toml", "");
   CHECK_THROWS_WITH_AS(RunDirectory::create(folder / "run"), doctest::Contains("--resume"), Error);
   CHECK_FALSE(run.has_checkpoint());
@@ -127,7 +133,8 @@ TEST_CASE("a run keeps its last and best checkpoints and nothing half-written") 
   CHECK(std::filesystem::read_symlink(run.best()).filename() == "step-00000001");
   CHECK(std::filesystem::read_symlink(run.last()).filename() == "step-00000003");
   CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoints/step-00000002"));
-  // A failure while writing leaves both links where they were; what is left over goes when the run is opened again.
+  // A failure while writing leaves both links where they were; what is left over goes when the run is opened
+  // again.
   CHECK_THROWS(run.write_checkpoint(4, true, [](const std::filesystem::path&) { fail("disk full"); }));
   CHECK(std::filesystem::read_symlink(run.last()).filename() == "step-00000003");
   CHECK(std::filesystem::exists(folder / "run/checkpoints/step-00000004.part"));
@@ -151,15 +158,16 @@ TEST_CASE("a split is written once and read back") {
   CHECK_THROWS_AS(read_split(folder / "split.json"), Error);
   write_split(folder / "split.json", {{"a"}, {"b"}, {}});
   CHECK(select_slices(small_set(), "train", folder / "split.json").records.size() == 2);
-  CHECK_THROWS_WITH_AS(select_slices(small_set(), "test", folder / "split.json"), doctest::Contains("--split test"), Error);
-  CHECK_THROWS_WITH_AS(select_slices(small_set(), "test", folder / "none.json"), doctest::Contains("--split all"), Error);
+  CHECK_THROWS_WITH_AS(select_slices(small_set(), "test", folder / "split.json"),
+                       doctest::Contains("--split test"), Error);
+  CHECK_THROWS_WITH_AS(select_slices(small_set(), "test", folder / "none.json"),
+                       doctest::Contains("--split all"), Error);
 }
 
 TEST_CASE("evaluation counts slices and patients") {
   const data::SliceSet set = small_set();
-  const Predictions predictions{.labels = 1,
-                                .logits = {logit(0.9), logit(0.2), logit(0.3), logit(0.1)},
-                                .targets = {1, 1, 0, 0}};
+  const Predictions predictions{
+      .labels = 1, .logits = {logit(0.9), logit(0.2), logit(0.3), logit(0.1)}, .targets = {1, 1, 0, 0}};
   const Evaluation by_mean = evaluate(set, predictions, {2}, Aggregation::mean, 0.5);
   CHECK(by_mean.slices.macro_auroc == doctest::Approx(0.75));
   CHECK(by_mean.slices.labels[0].recall == doctest::Approx(0.5));

@@ -14,9 +14,7 @@ using namespace sagitta::testing;
 
 namespace {
 
-double linear_field(const Vec3& p) {
-  return 5 * p[0] + 7 * p[1] - 4 * p[2] + 100;
-}
+double linear_field(const Vec3& p) { return 5 * p[0] + 7 * p[1] - 4 * p[2] + 100; }
 
 void fill(Volume& volume, const std::function<double(const Vec3&)>& field) {
   for (int z = 0; z < volume.slices; ++z)
@@ -91,9 +89,7 @@ TEST_CASE("a plane shows a linear field exactly, whatever the stack") {
   SUBCASE("gantry tilt: slices turned about the left-right axis, table moving along z") {
     volume.column_direction = rotated_about_x({0, 1, 0}, 18);
   }
-  SUBCASE("gantry tilt the other way") {
-    volume.column_direction = rotated_about_x({0, 1, 0}, -18);
-  }
+  SUBCASE("gantry tilt the other way") { volume.column_direction = rotated_about_x({0, 1, 0}, -18); }
   SUBCASE("sheared: upright slices, each pushed to the back") {
     for (int z = 0; z < volume.slices; ++z) volume.positions[static_cast<std::size_t>(z)][1] += 0.4 * z;
   }
@@ -116,9 +112,7 @@ TEST_CASE("a plane shows a linear field exactly, whatever the stack") {
     for (int z = 0; z < volume.slices; ++z)
       volume.positions[static_cast<std::size_t>(z)][1] += 2 * std::sin(z * 0.9);
   }
-  SUBCASE("reduced, with averaging") {
-    spacing = 3.7;
-  }
+  SUBCASE("reduced, with averaging") { spacing = 3.7; }
   fill(volume, linear_field);
   CHECK(check_linear(volume, x_mm, spacing) > 100);
 }
@@ -220,18 +214,10 @@ TEST_CASE("the midline is found from the spine, not from table, jaw, shoulders o
   };
   bool table = false, jaw = false, shoulders = false;
   SUBCASE("alone") {}
-  SUBCASE("a table with metal rails") {
-    table = true;
-  }
-  SUBCASE("a jaw turned to one side") {
-    jaw = true;
-  }
-  SUBCASE("shoulders, one outside the field of view") {
-    shoulders = true;
-  }
-  SUBCASE("all of it") {
-    table = jaw = shoulders = true;
-  }
+  SUBCASE("a table with metal rails") { table = true; }
+  SUBCASE("a jaw turned to one side") { jaw = true; }
+  SUBCASE("shoulders, one outside the field of view") { shoulders = true; }
+  SUBCASE("all of it") { table = jaw = shoulders = true; }
   fill(volume, [&](const Vec3& p) {
     const bool wide = shoulders && p[2] < 110;
     double hu = -1000;

@@ -18,7 +18,8 @@ using namespace sagitta::test;
 
 namespace {
 
-// A random projection as seed: summing the output could not see a wrong layer norm backward, whose columns sum to zero.
+// A random projection as seed: summing the output could not see a wrong layer norm backward, whose columns
+// sum to zero.
 constexpr std::uint32_t kSeedStream = 77;
 
 struct Run {
@@ -69,7 +70,8 @@ double projected_output(const OpCase& op_case, std::size_t index, const std::vec
     inputs.emplace_back(tensor_like(like, op_case.inputs[i], values));
   }
   const Variable y = op_case.run(inputs);
-  const std::vector<double> output = values_of(y.value()), seed = values_of(random_like(like, y.shape(), kSeedStream));
+  const std::vector<double> output = values_of(y.value()),
+                            seed = values_of(random_like(like, y.shape(), kSeedStream));
   double sum = 0;
   for (std::size_t k = 0; k < output.size(); ++k) sum += output[k] * seed[k];
   return sum;
@@ -114,10 +116,12 @@ TEST_CASE("gradients agree with central differences in f64") {
         const Tensor like(cpu_backend(), {}, DType::f64);
         const auto direction = values_of(random_like(like, op_case.inputs[i], 200 + repetition));
         const double step = 1e-5;
-        const double numeric = (projected_output(op_case, i, direction, step) -
-                                projected_output(op_case, i, direction, -step)) / (2 * step);
+        const double numeric =
+            (projected_output(op_case, i, direction, step) - projected_output(op_case, i, direction, -step)) /
+            (2 * step);
         const double analytic = dot(run.gradients[i], direction);
-        // Relative to the size a projection typically has, so that one that happens to be tiny is no false alarm.
+        // Relative to the size a projection typically has, so that one that happens to be tiny is no false
+        // alarm.
         const double scale = std::max({std::abs(numeric), std::abs(analytic),
                                        0.05 * std::sqrt(dot(run.gradients[i], run.gradients[i]))});
         CHECK(std::abs(numeric - analytic) <= 1e-6 * scale + 1e-12);
@@ -129,7 +133,8 @@ TEST_CASE("gradients agree with central differences in f64") {
 TEST_CASE("gradients are added to what a filled target holds") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
-    const Run fresh = run_case(op_case, DType::f64), added = run_case(op_case, DType::f64, Buffers::holding_ones);
+    const Run fresh = run_case(op_case, DType::f64),
+              added = run_case(op_case, DType::f64, Buffers::holding_ones);
     for (std::size_t i = 0; i < op_case.inputs.size(); ++i) {
       std::vector<double> expected = fresh.gradients[i];
       for (double& value : expected) value += 1;
@@ -141,8 +146,10 @@ TEST_CASE("gradients are added to what a filled target holds") {
 TEST_CASE("gradients overwrite an unfilled target without reading it") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
-    const Run fresh = run_case(op_case, DType::f64), poisoned = run_case(op_case, DType::f64, Buffers::holding_nan);
-    for (std::size_t i = 0; i < op_case.inputs.size(); ++i) CHECK(fresh.gradients[i] == poisoned.gradients[i]);
+    const Run fresh = run_case(op_case, DType::f64),
+              poisoned = run_case(op_case, DType::f64, Buffers::holding_nan);
+    for (std::size_t i = 0; i < op_case.inputs.size(); ++i)
+      CHECK(fresh.gradients[i] == poisoned.gradients[i]);
   }
 }
 
@@ -176,7 +183,8 @@ TEST_CASE("f32 follows f64") {
     const Run narrow = run_case(op_case, DType::f32), wide = run_case(op_case, DType::f64);
     CHECK(largest_difference(narrow.output, wide.output) <= 2e-5 * (1 + largest(wide.output)));
     for (std::size_t i = 0; i < op_case.inputs.size(); ++i)
-      CHECK(largest_difference(narrow.gradients[i], wide.gradients[i]) <= 1e-4 * (1 + largest(wide.gradients[i])));
+      CHECK(largest_difference(narrow.gradients[i], wide.gradients[i]) <=
+            1e-4 * (1 + largest(wide.gradients[i])));
   }
 }
 

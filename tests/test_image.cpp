@@ -52,7 +52,7 @@ TEST_CASE("image: PNG round trip for every number of channels") {
     CHECK(back.channels == channels);
     CHECK(back.pixels == image.pixels);
   }
-  CHECK_FALSE(std::filesystem::exists(folder / "i.png.part"));
+  CHECK_FALSE(std::filesystem::exists(folder / "i.png.partial"));
 }
 
 TEST_CASE("image: JPEG is read") {

@@ -1,4 +1,5 @@
-// The dependency rule: a floor includes only itself and floors below it; third-party libraries stay in their files.
+// The dependency rule: a floor includes only itself and floors below it; third-party libraries stay in their
+// files.
 #include <doctest/doctest.h>
 
 #include <filesystem>

@@ -26,8 +26,8 @@ SliceSet make_set(const TempFolder& folder, int count) {
     for (int k = 0; k < 240; ++k) image.pixels.push_back(static_cast<std::uint8_t>((k + 7 * i) % 256));
     const std::string name = "s" + std::to_string(i) + ".png";
     write_png(folder / name, image);
-    manifest += name + ",study" + std::to_string(i % 3) + "," + std::to_string(i) + (i % 3 == 0 ? ",1,1" : ",0,0") +
-                ",0,0,0,0,0,0\n";
+    manifest += name + ",study" + std::to_string(i % 3) + "," + std::to_string(i) +
+                (i % 3 == 0 ? ",1,1" : ",0,0") + ",0,0,0,0,0,0\n";
   }
   testing::write_bytes(folder / "manifest.csv", manifest);
   return read_slice_set(folder.path());
@@ -48,8 +48,8 @@ LoaderOptions options_for(int threads) {
   options.seed = 9;
   options.threads = threads;
   options.labels = {1, 2};
-  options.augment = {.rotation_degrees = 20, .scale = 0.2, .shift = 0.1, .brightness = 0.1, .contrast = 0.2,
-                     .flip = 0.5};
+  options.augment = {
+      .rotation_degrees = 20, .scale = 0.2, .shift = 0.1, .brightness = 0.1, .contrast = 0.2, .flip = 0.5};
   return options;
 }
 
@@ -148,7 +148,8 @@ TEST_CASE("without augmentation the network sees the normalized pixels") {
   const Normalization normalization;
   to_network_input(image, Augmentation{}, normalization, values);
   for (std::size_t i = 0; i < 27; ++i)
-    CHECK(values[i] == doctest::Approx((image.pixels[i] / 255.0 - normalization.mean[i % 3]) / normalization.std[i % 3]));
+    CHECK(values[i] ==
+          doctest::Approx((image.pixels[i] / 255.0 - normalization.mean[i % 3]) / normalization.std[i % 3]));
 }
 
 TEST_CASE("augmentation moves, turns and mirrors as told, and never upside down") {
@@ -165,7 +166,8 @@ TEST_CASE("augmentation moves, turns and mirrors as told, and never upside down"
   CHECK(brightest({.flip = true}) == std::pair{1, 6});
   CHECK(brightest({.shift_x = 1.0 / 9, .shift_y = 2.0 / 9}) == std::pair{3, 3});
   CHECK(brightest({.angle = std::acos(-1.0) / 2}) == std::pair{2, 7});
-  AugmentOptions all{.rotation_degrees = 10, .scale = 0.1, .shift = 0.1, .brightness = 0.2, .contrast = 0.2, .flip = 1};
+  AugmentOptions all{
+      .rotation_degrees = 10, .scale = 0.1, .shift = 0.1, .brightness = 0.2, .contrast = 0.2, .flip = 1};
   for (std::uint32_t i = 0; i < 100; ++i) {
     const Augmentation drawn = draw(all, {1, 2, i});
     CHECK(std::abs(drawn.angle) <= 10.0001 * std::acos(-1.0) / 180);

@@ -20,19 +20,13 @@ namespace {
 std::string damaged(std::string bytes, std::mt19937& random) {
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   switch (random() % 4) {
-    case 0:
-      bytes.resize(below(bytes.size()));
-      break;
+    case 0: bytes.resize(below(bytes.size())); break;
     case 1:
       for (std::size_t flips = 1 + below(4); flips > 0; --flips)
         bytes[below(bytes.size())] ^= static_cast<char>(1 << below(8));
       break;
-    case 2:
-      bytes[below(bytes.size())] = static_cast<char>(random());
-      break;
-    default:
-      bytes.insert(below(bytes.size()), 1, static_cast<char>(random()));
-      break;
+    case 2: bytes[below(bytes.size())] = static_cast<char>(random()); break;
+    default: bytes.insert(below(bytes.size()), 1, static_cast<char>(random())); break;
   }
   return bytes;
 }
@@ -127,7 +121,8 @@ TEST_CASE("hostile: JSON that nests deeply") {
   const std::string open(1'000'000, '['), close(1'000'000, ']');
   for (const std::string& text : {open, fmt::format(R"({{"model_type":"vit","x":{}{}}})", open, close)}) {
     testing::write_bytes(folder / "config.json", text);
-    CHECK_THROWS_WITH_AS(models::read_config(folder / "config.json"), doctest::Contains("nested more than"), Error);
+    CHECK_THROWS_WITH_AS(models::read_config(folder / "config.json"), doctest::Contains("nested more than"),
+                         Error);
   }
 }
 

@@ -71,9 +71,7 @@ std::string import_error(const fs::path& source) {
   return "accepted";
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
 
 // vit.encoder.layer.0.attention.attention.query.weight -> vit.layers.0.attention.q_proj.weight
 std::string new_vit_name(std::string name) {
@@ -371,9 +369,10 @@ TEST_CASE("models: export and import are inverse, and exporting replaces atomica
   }
   CHECK(std::ranges::distance(fs::directory_iterator(folder / "out")) == 3);
 
-  // An export that dies before the weights are written: the same kind of model stays loadable, another leaves nothing
-  // that loads.
-  const auto last = import_model(folder / "out", context), other = import_model(golden_folder("vit"), context);
+  // An export that dies before the weights are written: the same kind of model stays loadable, another leaves
+  // nothing that loads.
+  const auto last = import_model(folder / "out", context),
+             other = import_model(golden_folder("vit"), context);
   fs::create_directory(folder / "out/model.safetensors.partial");
   CHECK_THROWS_AS(export_model(*last, default_preprocessor(last->config()), folder / "out"), Error);
   CHECK(same_values(*import_model(folder / "out", context), *last));

@@ -51,9 +51,9 @@ TEST_CASE("parameters and buffers carry their full names in registration order")
   SmallNet net(context);
   std::vector<std::string> names;
   for (const NamedParameter& named : net.named_parameters()) names.push_back(named.name);
-  CHECK(names == std::vector<std::string>{"stem.conv.weight", "stem.norm.weight", "stem.norm.bias", "layers.0.weight",
-                                          "layers.0.bias", "layers.1.weight", "layers.1.bias", "head.weight",
-                                          "head.bias"});
+  CHECK(names == std::vector<std::string>{"stem.conv.weight", "stem.norm.weight", "stem.norm.bias",
+                                          "layers.0.weight", "layers.0.bias", "layers.1.weight",
+                                          "layers.1.bias", "head.weight", "head.bias"});
   CHECK(net.named_buffers().size() == 3);
   CHECK(net.named_buffers()[0].name == "stem.norm.running_mean");
   net.eval();
@@ -74,7 +74,8 @@ TEST_CASE("first values have the declared distribution, depend on the seed and o
   mean /= static_cast<double>(weights.size());
   const double std_expected = std::sqrt(2.0 / (64 * 9));
   CHECK(std::abs(mean) < 4 * std_expected / std::sqrt(static_cast<double>(weights.size())));
-  CHECK(std::sqrt(square / static_cast<double>(weights.size())) == doctest::Approx(std_expected).epsilon(0.05));
+  CHECK(std::sqrt(square / static_cast<double>(weights.size())) ==
+        doctest::Approx(std_expected).epsilon(0.05));
   double largest = 0;
   for (double w : host(linear.weight.value())) largest = std::max(largest, std::abs(w));
   CHECK(largest <= 0.1);
@@ -100,7 +101,8 @@ TEST_CASE("the arena keeps the values, receives the gradients and aligns every p
     CAPTURE(entry.name);
     CHECK(entry.offset % ParameterArena::kAlignment == 0);
     const auto own = host(entry.parameter->leaf().gradient());
-    for (std::size_t i = 0; i < own.size(); ++i) REQUIRE(flat[static_cast<std::size_t>(entry.offset) + i] == own[i]);
+    for (std::size_t i = 0; i < own.size(); ++i)
+      REQUIRE(flat[static_cast<std::size_t>(entry.offset) + i] == own[i]);
   }
   arena.clear_gradients();
   arena.complete_gradients();  // nothing ran: every gradient is zero
@@ -147,11 +149,18 @@ TEST_CASE("gradients are clipped to the norm") {
 }
 
 TEST_CASE("schedules agree with torch's SequentialLR and the Trainer's closed forms") {
-  // torch.optim.lr_scheduler.SequentialLR([LinearLR(0.01, total_iters=5), CosineAnnealingLR(15)], [5]), base 0.5.
-  const double golden[] = {.005,    .104,    .203,    .302,    .401,    .5,      .494537, .478386, .452254, .417283,
-                           .375,    .327254, .276132, .223868, .172746, .125,    .082717, .047746, .021614, .005463};
-  const Schedule cosine{.kind = Schedule::Kind::cosine, .unit = Schedule::Unit::epoch, .base = 0.5, .floor = 0,
-                        .warmup = 5, .warmup_start = 0.01, .total = 20};
+  // torch.optim.lr_scheduler.SequentialLR([LinearLR(0.01, total_iters=5), CosineAnnealingLR(15)], [5]), base
+  // 0.5.
+  const double golden[] = {.005,    .104,    .203,    .302,    .401,    .5,      .494537,
+                           .478386, .452254, .417283, .375,    .327254, .276132, .223868,
+                           .172746, .125,    .082717, .047746, .021614, .005463};
+  const Schedule cosine{.kind = Schedule::Kind::cosine,
+                        .unit = Schedule::Unit::epoch,
+                        .base = 0.5,
+                        .floor = 0,
+                        .warmup = 5,
+                        .warmup_start = 0.01,
+                        .total = 20};
   for (std::int64_t epoch = 0; epoch < 20; ++epoch) {
     CHECK(cosine.at(epoch * 7, 7) == doctest::Approx(golden[epoch]).epsilon(1e-4));
     CHECK(cosine.at(epoch * 7 + 6, 7) == cosine.at(epoch * 7, 7));

@@ -214,9 +214,7 @@ TEST_CASE("real CT: what is wrong with a study is found and said") {
   };
   Verdict expected = Verdict::refused;
   std::string reason;
-  SUBCASE("nothing") {
-    expected = Verdict::ok;
-  }
+  SUBCASE("nothing") { expected = Verdict::ok; }
   SUBCASE("a slice is missing") {
     std::filesystem::remove(files[20]);
     reason = "about 1 slice(s) missing in 1 place(s)";

@@ -51,9 +51,7 @@ std::string error_of(const TempFolder& folder, const std::string& bytes) {
   return "accepted";
 }
 
-std::string braces(const std::string& members) {
-  return fmt::format("{{{}}}", members);
-}
+std::string braces(const std::string& members) { return fmt::format("{{{}}}", members); }
 
 // The header as a writer pads it.
 std::string padded(std::string header) {
@@ -61,9 +59,7 @@ std::string padded(std::string header) {
   return header;
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
 
 template <class T>
 std::string raw(std::initializer_list<T> values) {

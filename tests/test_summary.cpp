@@ -37,9 +37,7 @@ constexpr Expected kTable[] = {
     {"vit-large-patch16-224", 1, 304'326'632, "(M): 457.68", "0.60/429.28/1216.50/1646.37"},
 };
 
-double megabytes(std::int64_t bytes) {
-  return static_cast<double>(bytes) / 1e6;
-}
+double megabytes(std::int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 }  // namespace
 

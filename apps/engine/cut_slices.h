@@ -1,5 +1,5 @@
-// Cutting slices on the fly, for programs that are given studies. Two files implement it, and the build picks one: with
-// DICOM it reslices, without it says what is missing.
+// Cutting slices on the fly, for programs that are given studies. Two files implement it, and the build picks
+// one: with DICOM it reslices, without it says what is missing.
 #pragma once
 #include "apps/engine/slices.h"
 

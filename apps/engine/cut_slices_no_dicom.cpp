@@ -4,7 +4,10 @@
 namespace sagitta::apps {
 
 void cut_slices(const SliceSource& source) {
-  fail("--data {}: is no folder written by reslice, and this build cannot read DICOM (it lacks DCMTK)", source.data);
+  fail(
+      "--data {}: is no folder written by reslice, and this build cannot read DICOM (it lacks DCMTK: install "
+      "libdcmtk-dev and build again)",
+      source.data);
 }
 
 }  // namespace sagitta::apps

@@ -13,8 +13,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-LevelMetrics level_metrics(const std::string& level, const ScoreTable& table, const std::vector<std::size_t>& labels,
-                           double threshold) {
+LevelMetrics level_metrics(const std::string& level, const ScoreTable& table,
+                           const std::vector<std::size_t>& labels, double threshold) {
   LevelMetrics metrics{.level = level, .rows = table.scores.size() / labels.size(), .labels = {}};
   std::vector<double> areas, precisions, f1s;
   for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -40,10 +40,11 @@ LevelMetrics level_metrics(const std::string& level, const ScoreTable& table, co
   return metrics;
 }
 
-// The competition wants all eight labels; what the model does not predict is derived from what it does, or left at the
-// best constant.
+// The competition wants all eight labels; what the model does not predict is derived from what it does, or
+// left at the best constant.
 std::vector<data::ExamPrediction> exams_of(const data::SliceSet& slices, const ScoreTable& patients,
-                                           const std::vector<std::size_t>& labels, bool& overall_was_derived) {
+                                           const std::vector<std::size_t>& labels,
+                                           bool& overall_was_derived) {
   std::vector<data::ExamPrediction> exams;
   std::string study;
   for (const data::SliceRecord& record : slices.records) {
@@ -70,8 +71,9 @@ std::vector<data::ExamPrediction> exams_of(const data::SliceSet& slices, const S
 std::string percent(double value) { return std::isnan(value) ? "-" : fmt::format("{:.3f}", value); }
 
 std::string format_level(const LevelMetrics& metrics, double threshold) {
-  std::string text = fmt::format("{} ({})\n{:<16}{:>10}{:>9}{:>9}{:>11}{:>9}{:>9}\n", metrics.level, metrics.rows,
-                                 "label", "positives", "AUROC", "AP", "precision", "recall", "F1");
+  std::string text =
+      fmt::format("{} ({})\n{:<16}{:>10}{:>9}{:>9}{:>11}{:>9}{:>9}\n", metrics.level, metrics.rows, "label",
+                  "positives", "AUROC", "AP", "precision", "recall", "F1");
   for (const LabelMetrics& m : metrics.labels)
     text += fmt::format("{:<16}{:>10}{:>9}{:>9}{:>11}{:>9}{:>9}\n", m.label, m.positives, percent(m.auroc),
                         percent(m.average_precision), percent(m.precision), percent(m.recall), percent(m.f1));
@@ -133,14 +135,14 @@ ScoreTable aggregate(const data::SliceSet& slices, const Predictions& prediction
   return patients;
 }
 
-Evaluation evaluate(const data::SliceSet& slices, const Predictions& predictions, const std::vector<std::size_t>& labels,
-                    Aggregation aggregation, double threshold) {
+Evaluation evaluate(const data::SliceSet& slices, const Predictions& predictions,
+                    const std::vector<std::size_t>& labels, Aggregation aggregation, double threshold) {
   require(predictions.rows() == slices.records.size() && predictions.labels == labels.size(),
           "evaluate: {} predictions for {} slices", predictions.rows(), slices.records.size());
   require(predictions.rows() > 0, "evaluate: no labeled slices to evaluate on");
   Evaluation result{.slices = {}, .patients = {}, .threshold = threshold};
-  result.slices = level_metrics("slices", {labels.size(), predictions.probabilities(), predictions.targets}, labels,
-                                threshold);
+  result.slices = level_metrics("slices", {labels.size(), predictions.probabilities(), predictions.targets},
+                                labels, threshold);
   const ScoreTable patients = aggregate(slices, predictions, aggregation);
   result.patients = level_metrics("patients", patients, labels, threshold);
   result.loss = mean_bce(predictions);
@@ -153,7 +155,8 @@ Evaluation evaluate(const data::SliceSet& slices, const Predictions& predictions
 }
 
 std::string format_evaluation(const Evaluation& e) {
-  std::string text = format_level(e.slices, e.threshold) + "\n" + format_level(e.patients, e.threshold) + "\n";
+  std::string text =
+      format_level(e.slices, e.threshold) + "\n" + format_level(e.patients, e.threshold) + "\n";
   text += fmt::format("mean binary cross-entropy of the slices {:.4f}\n", e.loss);
   text += fmt::format("RSNA weighted log loss of the patients {:.4f}; the best constant reaches {:.4f}{}\n",
                       e.rsna_log_loss, e.rsna_best_constant,

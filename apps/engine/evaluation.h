@@ -33,12 +33,13 @@ struct Evaluation {
   double loss = 0;  // mean binary cross-entropy of the slices
   // The competition's metric per patient, and what the best constant reaches on the same patients.
   double rsna_log_loss = 0, rsna_best_constant = 0;
-  bool overall_was_derived = false;  // the model has no patient_overall output: 1 - prod(1 - p_j) stands for it
+  bool overall_was_derived =
+      false;  // the model has no patient_overall output: 1 - prod(1 - p_j) stands for it
 };
 
 // `predictions` rows belong to slices.records; its columns to `labels` (indices into data::kLabelNames).
-Evaluation evaluate(const data::SliceSet& slices, const Predictions& predictions, const std::vector<std::size_t>& labels,
-                    Aggregation aggregation, double threshold);
+Evaluation evaluate(const data::SliceSet& slices, const Predictions& predictions,
+                    const std::vector<std::size_t>& labels, Aggregation aggregation, double threshold);
 
 // Probabilities and truth, row-major [rows, labels].
 struct ScoreTable {
@@ -49,7 +50,7 @@ struct ScoreTable {
 // One row per study, in the order of slices.studies().
 ScoreTable aggregate(const data::SliceSet& slices, const Predictions& predictions, Aggregation aggregation);
 
-std::string format_evaluation(const Evaluation& evaluation);        // tables for the terminal
+std::string format_evaluation(const Evaluation& evaluation);           // tables for the terminal
 nlohmann::ordered_json evaluation_json(const Evaluation& evaluation);  // undefined values are null
 
 }  // namespace sagitta::apps

@@ -15,8 +15,14 @@ namespace sagitta::apps {
 inline int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ConfigError& error) {
+    fmt::print(stderr, "error: {}: {}; see {} --help\n", app.get_config_ptr()->as<std::string>(),
+               error.what(), app.get_name());
+    return 2;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    fmt::print(stderr, "error: {}; see {} --help\n", error.what(), app.get_name());
+    return 2;
   }
   try {
     return work();

@@ -8,7 +8,8 @@
 
 namespace sagitta::apps {
 
-data::LoaderOptions input_options(const models::ModelConfig& config, const models::Preprocessor& preprocessor) {
+data::LoaderOptions input_options(const models::ModelConfig& config,
+                                  const models::Preprocessor& preprocessor) {
   data::LoaderOptions options;
   options.image_size = static_cast<int>(preprocessor.size);
   for (std::size_t c = 0; c < 3; ++c) {
@@ -17,7 +18,8 @@ data::LoaderOptions input_options(const models::ModelConfig& config, const model
   }
   for (const std::string& label : config.labels) {
     const auto found = std::find(data::kLabelNames.begin(), data::kLabelNames.end(), label);
-    require(found != data::kLabelNames.end(), "model: its label '{}' is none of patient_overall, C1..C7", label);
+    require(found != data::kLabelNames.end(), "model: its label '{}' is none of patient_overall, C1..C7",
+            label);
     options.labels.push_back(static_cast<std::size_t>(found - data::kLabelNames.begin()));
   }
   return options;

@@ -11,9 +11,10 @@
 
 namespace sagitta::apps {
 
-// How the slices of a model are read: image size, normalization, and which labels of the data set are its outputs. Throws
-// Error if an output is none of data::kLabelNames.
-data::LoaderOptions input_options(const models::ModelConfig& config, const models::Preprocessor& preprocessor);
+// How the slices of a model are read: image size, normalization, and which labels of the data set are its
+// outputs. Throws Error if an output is none of data::kLabelNames.
+data::LoaderOptions input_options(const models::ModelConfig& config,
+                                  const models::Preprocessor& preprocessor);
 
 // Row-major [slices, labels] tables, in the order of the slice set.
 struct Predictions {
@@ -25,8 +26,8 @@ struct Predictions {
   std::vector<float> probabilities() const;  // sigmoid of the logits
 };
 
-// Runs the model in evaluation mode (and leaves it in the mode it was in). The options are taken as given except that
-// nothing is shuffled, dropped or augmented. `progress` is called with the number of slices done.
+// Runs the model in evaluation mode (and leaves it in the mode it was in). The options are taken as given
+// except that nothing is shuffled, dropped or augmented. `progress` is called with the number of slices done.
 Predictions predict(models::ImageClassifier& model, const data::SliceSet& slices, data::LoaderOptions options,
                     const std::function<void(std::int64_t)>& progress = {});
 

@@ -46,8 +46,9 @@ void Progress::draw(bool final) {
   const double per_second = rate();
   const double left = per_second > 0 ? static_cast<double>(total_ - done_) / per_second : 0;
   const std::string time = final || per_second <= 0 ? "" : fmt::format("  {} left", format_duration(left));
-  fmt::print(stderr, "{}{} {}/{} {}  {:.3g} {}/s{}{}{}{}", terminal_ ? "\r\033[K" : "", label_, done_, total_, unit_,
-             per_second, unit_, details_.empty() ? "" : "  ", details_, time, terminal_ && !final ? "" : "\n");
+  fmt::print(stderr, "{}{} {}/{} {}  {:.3g} {}/s{}{}{}{}", terminal_ ? "\r\033[K" : "", label_, done_, total_,
+             unit_, per_second, unit_, details_.empty() ? "" : "  ", details_, time,
+             terminal_ && !final ? "" : "\n");
   std::fflush(stderr);
   drawn_ = true;
 }

@@ -9,14 +9,15 @@ namespace sagitta::apps {
 
 class Progress {
  public:
-  // `unit` names what is counted ("studies", "images"); `already_done` of `total` were finished earlier and do not
-  // count for the rate.
+  // `unit` names what is counted ("studies", "images"); `already_done` of `total` were finished earlier and
+  // do not count for the rate.
   Progress(std::string label, std::string unit, std::int64_t total, std::int64_t already_done = 0);
   ~Progress();  // ends the line
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Reports `done` units so far; `details` ("loss 0.123") stand behind the count. May be called by several threads.
+  // Reports `done` units so far; `details` ("loss 0.123") stand behind the count. May be called by several
+  // threads.
   void update(std::int64_t done, const std::string& details = "");
   // Prints a line of its own above the progress line.
   void note(const std::string& line);

@@ -6,7 +6,8 @@
 
 namespace sagitta::apps {
 
-// A file that exists, or the name of a shipped recipe ("resnet50-rsna"). Throws Error listing the shipped ones.
+// A file that exists, or the name of a shipped recipe ("resnet50-rsna"). Throws Error listing the shipped
+// ones.
 std::filesystem::path find_recipe(const std::string& name_or_file);
 
 // The names of the shipped recipes, sorted.

@@ -13,6 +13,7 @@
 #include "apps/engine/reslice_study.h"
 #include "data/csv.h"
 #include "data/rsna_csv.h"
+#include "tensor/atomic_file.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -96,7 +97,7 @@ void settle_settings(const ResliceOptions& options) {
     fail("--out {}: holds slices made with other settings ({}); choose another folder or delete this one",
          options.out.string(), changed.empty() ? "spacing_mm" : changed);
   }
-  write_text(path, json_text(settings, 2));
+  write_text_file(path, json_text(settings, 2));
 }
 
 void write_tables(const ResliceOptions& options, const DataSet& set, const std::vector<Json>& records) {
@@ -119,7 +120,7 @@ void write_tables(const ResliceOptions& options, const DataSet& set, const std::
   }
   data::write_csv(options.out / "manifest.csv", header, rows);
   const Json studies = {{"settings", settings_json(options)}, {"studies", records}};
-  write_text(options.out / "studies.json", json_text(studies, 2));
+  write_text_file(options.out / "studies.json", json_text(studies, 2));
 }
 
 // Fills records[i] for every i of `to_do`, several studies at a time.
@@ -168,7 +169,11 @@ std::vector<data::Window> parse_windows(const std::string& text, SliceChannels c
   const std::string usual = channels == SliceChannels::windows ? "soft_tissue,bone_soft,bone" : "bone";
   std::vector<data::Window> windows;
   std::istringstream stream(text.empty() ? usual : text);
-  for (std::string item; std::getline(stream, item, ',');) windows.push_back(data::parse_window(item));
+  try {
+    for (std::string item; std::getline(stream, item, ',');) windows.push_back(data::parse_window(item));
+  } catch (const Error& error) {
+    fail("--{}", error.what());  // "--window: ..."
+  }
   return windows;
 }
 

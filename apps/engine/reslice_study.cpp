@@ -6,6 +6,7 @@
 #include "data/image.h"
 #include "data/sagittal.h"
 #include "data/volume.h"
+#include "tensor/atomic_file.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -19,12 +20,9 @@ constexpr int kFormatVersion = 1;
 
 const char* channels_name(SliceChannels channels) {
   switch (channels) {
-    case SliceChannels::grey:
-      return "grey";
-    case SliceChannels::windows:
-      return "windows";
-    case SliceChannels::neighbors:
-      break;
+    case SliceChannels::grey: return "grey";
+    case SliceChannels::windows: return "windows";
+    case SliceChannels::neighbors: break;
   }
   return "neighbors";
 }
@@ -33,9 +31,7 @@ fs::path study_folder(const ResliceOptions& options, const StudyInput& study) {
   return options.out / "slices" / study.name;
 }
 
-double rounded(double value) {
-  return std::round(value * 1e4) / 1e4;
-}
+double rounded(double value) { return std::round(value * 1e4) / 1e4; }
 
 void describe(const data::Series& series, Json& record) {
   const data::SeriesReport& report = series.report;
@@ -183,10 +179,11 @@ nlohmann::ordered_json reslice_study(const StudyInput& study, const ResliceOptio
   if (cut.pictures.empty()) return record;
   fs::create_directories(folder, error);
   require(!error, "{}: cannot be created: {}", folder.string(), error.message());
+  // Flushing each of thousands of pictures would take as long as cutting them.
   for (std::size_t k = 0; k < cut.pictures.size(); ++k)
-    data::write_png(folder / fmt::format("{}.png", k), cut.pictures[k]);
+    data::write_png(folder / fmt::format("{}.png", k), cut.pictures[k], Durability::survives_crash);
   Json file = {{"settings", settings_json(options)}, {"record", record}, {"sources", cut.sources}};
-  write_text(folder / "study.json", json_text(file, -1));
+  write_text_file(folder / "study.json", json_text(file, -1));
   return record;
 }
 
@@ -201,27 +198,17 @@ nlohmann::ordered_json finished_study(const StudyInput& study, const ResliceOpti
   if (!record.is_object() || record.value("study", "") != study.name) return nullptr;
   const Json planes = record.value("planes_x_mm", Json());
   if (planes.size() != static_cast<std::size_t>(options.planes)) return nullptr;
-  for (std::size_t k = 0; k < planes.size(); ++k)
-    if (!planes[k].is_number() || !fs::is_regular_file(folder / fmt::format("{}.png", k))) return nullptr;
+  for (std::size_t k = 0; k < planes.size(); ++k) {
+    // A loss of power leaves files that were not flushed empty.
+    std::error_code missing;
+    const auto size = fs::file_size(folder / fmt::format("{}.png", k), missing);
+    if (!planes[k].is_number() || missing || size == 0) return nullptr;
+  }
   return record;
 }
 
 std::string json_text(const Json& json, int indent) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-void write_text(const fs::path& path, const std::string& text) {
-  fs::path part = path;
-  part += ".part";
-  {
-    std::ofstream stream(part, std::ios::binary | std::ios::trunc);
-    stream << text;
-    stream.close();
-    require(!stream.fail(), "{}: cannot be written; is the disk full?", part.string());
-  }
-  std::error_code error;
-  fs::rename(part, path, error);
-  require(!error, "{}: cannot be renamed to {}: {}", part.string(), path.string(), error.message());
 }
 
 }  // namespace sagitta::apps

@@ -30,7 +30,4 @@ nlohmann::ordered_json finished_study(const StudyInput& study, const ResliceOpti
 // replaced.
 std::string json_text(const nlohmann::ordered_json& json, int indent);
 
-// Writes the whole text or nothing: into `path` + ".part", then renamed. Throws Error if it cannot.
-void write_text(const std::filesystem::path& path, const std::string& text);
-
 }  // namespace sagitta::apps

@@ -23,14 +23,17 @@ void attempt(const fs::path& path, const char* what, Action&& action) {
 }  // namespace
 
 RunDirectory RunDirectory::create(const fs::path& path) {
-  require(!fs::exists(path / "recipe.toml"), "--out {}: holds another run; choose a new directory, or --resume {}",
-          path.string(), path.string());
-  attempt(path, "create the directory", [&](std::error_code& e) { fs::create_directories(path / kCheckpoints, e); });
+  require(!fs::exists(path / "recipe.toml"),
+          "--out {}: holds another run; choose a new directory, or --resume {}", path.string(),
+          path.string());
+  attempt(path, "create the directory",
+          [&](std::error_code& e) { fs::create_directories(path / kCheckpoints, e); });
   return RunDirectory(path);
 }
 
 RunDirectory RunDirectory::open(const fs::path& path) {
-  require(fs::exists(path / "recipe.toml"), "--resume {}: is not a run (it has no recipe.toml)", path.string());
+  require(fs::exists(path / "recipe.toml"), "--resume {}: is not a run (it has no recipe.toml)",
+          path.string());
   RunDirectory run(path);
   // A kill between the two links of one checkpoint leaves `best` ahead of `last`; both name complete ones.
   const fs::path last = run.target("last"), best = run.target("best");
@@ -60,7 +63,8 @@ void RunDirectory::truncate_log(std::int64_t bytes) {
   });
 }
 
-void RunDirectory::write_checkpoint(std::int64_t step, bool is_best, const std::function<void(const fs::path&)>& fill) {
+void RunDirectory::write_checkpoint(std::int64_t step, bool is_best,
+                                    const std::function<void(const fs::path&)>& fill) {
   const std::string name = fmt::format("step-{:08}", step);
   const fs::path final = path_ / kCheckpoints / name, part = path_ / kCheckpoints / (name + ".part");
   attempt(part, "create the directory", [&](std::error_code& e) {
@@ -92,7 +96,8 @@ void RunDirectory::prune() {
   const fs::path last = target("last"), best = target("best");
   std::error_code ignored;  // a checkpoint that cannot be removed costs space, nothing else
   for (const auto& entry : fs::directory_iterator(path_ / kCheckpoints, ignored))
-    if (entry.path().filename() != last && entry.path().filename() != best) fs::remove_all(entry.path(), ignored);
+    if (entry.path().filename() != last && entry.path().filename() != best)
+      fs::remove_all(entry.path(), ignored);
 }
 
 }  // namespace sagitta::apps

@@ -1,7 +1,7 @@
 // RunDirectory: what a training run leaves on disk, so that it can be killed at any moment and go on.
 //   recipe.toml  split.json  metrics.jsonl  checkpoints/step-<n>/  last -> checkpoints/step-<n>  best -> ...
-// Invariant: a directory under checkpoints/step-* is complete (it is renamed into place when it is), and the links `last`
-// and `best` always name a complete one: they are replaced atomically.
+// Invariant: a directory under checkpoints/step-* is complete (it is renamed into place when it is), and the
+// links `last` and `best` always name a complete one: they are replaced atomically.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -31,9 +31,10 @@ class RunDirectory {
   std::int64_t log_bytes() const;
   void truncate_log(std::int64_t bytes);
 
-  // Makes checkpoints/step-<step>, which must not exist yet, with what `fill` writes into it, then points `last` (and `best`) there and removes the
-  // checkpoints that neither link names.
-  void write_checkpoint(std::int64_t step, bool is_best, const std::function<void(const std::filesystem::path&)>& fill);
+  // Makes checkpoints/step-<step>, which must not exist yet, with what `fill` writes into it, then points
+  // `last` (and `best`) there and removes the checkpoints that neither link names.
+  void write_checkpoint(std::int64_t step, bool is_best,
+                        const std::function<void(const std::filesystem::path&)>& fill);
 
  private:
   explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}

@@ -24,7 +24,8 @@ constexpr int kPicture = 224, kCaption = 40, kMargin = 8, kColumns = 6;
 void fill_box(data::Image& image, int x0, int y0, int x1, int y1, Color color) {
   for (int y = std::max(0, y0); y < std::min(image.height, y1); ++y)
     for (int x = std::max(0, x0); x < std::min(image.width, x1); ++x)
-      std::copy(color.begin(), color.end(), image.pixels.begin() + (static_cast<std::ptrdiff_t>(y) * image.width + x) * 3);
+      std::copy(color.begin(), color.end(),
+                image.pixels.begin() + (static_cast<std::ptrdiff_t>(y) * image.width + x) * 3);
 }
 
 struct Example {
@@ -64,7 +65,8 @@ std::vector<Example> pick(const data::SliceSet& slices, const Predictions& predi
 std::string truth_text(const data::SliceRecord& record, const std::vector<std::size_t>& labels) {
   std::string text;
   for (std::size_t label : labels)
-    if (record.labels[label] > 0.5F) text += (text.empty() ? "" : " ") + std::string(data::kLabelNames[label]);
+    if (record.labels[label] > 0.5F)
+      text += (text.empty() ? "" : " ") + std::string(data::kLabelNames[label]);
   return text.empty() ? "none" : text;
 }
 
@@ -126,7 +128,10 @@ data::Image contact_sheet(const data::SliceSet& slices, const Predictions& predi
                 predicted == kinds[k].positive ? kGreen : kRed, 2);
       draw_text(sheet, left + 110, top + 24 + kPicture + 4, "true: " + truth_text(record, labels), kWhite);
       draw_text(sheet, left + 110, top + 24 + kPicture + 16,
-                fmt::format("{} x {:.1f} mm", record.study.substr(record.study.size() - std::min<std::size_t>(8, record.study.size())), record.x_mm),
+                fmt::format(
+                    "{} x {:.1f} mm",
+                    record.study.substr(record.study.size() - std::min<std::size_t>(8, record.study.size())),
+                    record.x_mm),
                 kGrey);
     }
   }

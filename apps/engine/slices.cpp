@@ -23,6 +23,27 @@ data::SliceSet open_slices(const SliceSource& source) {
   return data::read_slice_set(source.cache);
 }
 
+void keep_slice_settings(const data::SliceSet& slices, const std::filesystem::path& file) {
+  const std::filesystem::path settings = slices.root / "settings.json";
+  if (std::filesystem::exists(settings)) write_text_file(file, read_text_file(settings));
+}
+
+void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) return;
+  try {
+    const Json json = Json::parse(read_text_file(file));
+    source.slices = json.at("planes");
+    source.span_mm = json.at("span_mm");
+    source.channels = json.at("channels");
+    source.window.clear();
+    for (const Json& window : json.at("windows"))
+      source.window += fmt::format("{}{}/{}", source.window.empty() ? "" : ",",
+                                   window.at("center").get<double>(), window.at("width").get<double>());
+  } catch (const Json::exception& error) {
+    fail("{}: is damaged ({})", file.string(), error.what());
+  }
+}
+
 StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
                         std::uint64_t seed) {
   std::vector<data::SplitStudy> studies;
@@ -46,7 +67,8 @@ data::SliceSet select_slices(const data::SliceSet& slices, const std::string& pa
                              const std::filesystem::path& split_file) {
   data::SliceSet labeled = slices;
   std::erase_if(labeled.records, [](const data::SliceRecord& record) { return !record.labeled; });
-  require(!labeled.records.empty(), "{}: no slice has labels, there is nothing to compare with", slices.root.string());
+  require(!labeled.records.empty(), "{}: no slice has labels, there is nothing to compare with",
+          slices.root.string());
   if (part == "all") return labeled;
   require(std::filesystem::exists(split_file),
           "--split {}: {} is missing; use --split all for data that the model has never seen", part,

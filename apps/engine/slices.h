@@ -1,6 +1,6 @@
 // Where the slices of a run come from, and which patients are for training, validation and test.
-// Invariant: a study is in exactly one part; the split is written once and read back ever after, so a checkpoint always
-// knows which patients it has never seen.
+// Invariant: a study is in exactly one part; the split is written once and read back ever after, so a
+// checkpoint always knows which patients it has never seen.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -13,11 +13,11 @@ namespace sagitta::apps {
 
 // What to cut when a folder holds studies instead of slices; see `reslice --help`.
 struct SliceSource {
-  std::string data;                // RSNA folder, or a folder written by reslice
-  std::filesystem::path cache;     // where slices cut on the fly go
+  std::string data;             // RSNA folder, or a folder written by reslice
+  std::filesystem::path cache;  // where slices cut on the fly go
   int slices = 25;
   double span_mm = 40;
-  std::string window;  // empty: the usual one of `channels`
+  std::string window = {};  // empty: the usual one of `channels`
   std::string channels = "grey";
   int size = 224;  // pixels per side of slices cut on the fly
 };
@@ -25,18 +25,24 @@ struct SliceSource {
 // The slices of a folder written by reslice; studies are cut into `cache` first (and only once).
 data::SliceSet open_slices(const SliceSource& source);
 
+// Copies what reslice noted about how the slices were made (its settings.json) to `file`, so that a model
+// knows what it was trained on. Slices that came without settings leave no file.
+void keep_slice_settings(const data::SliceSet& slices, const std::filesystem::path& file);
+// Sets planes, span, window and channels of `source` as kept in `file`; without the file nothing changes.
+void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file);
+
 // Study names per part.
 struct StudySplit {
   std::vector<std::string> train, validation, test;
 };
 
-// Splits the labeled studies by patient, stratified; a test fraction of 0 leaves that part empty. Throws Error when there
-// are too few studies.
+// Splits the labeled studies by patient, stratified; a test fraction of 0 leaves that part empty. Throws
+// Error when there are too few studies.
 StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
                         std::uint64_t seed);
 
-// The labeled slices of one part of a split ("train", "validation", "test"), or of all studies ("all"). Throws Error, with
-// the remedy, when `split_file` is missing or none of the part's studies is there.
+// The labeled slices of one part of a split ("train", "validation", "test"), or of all studies ("all").
+// Throws Error, with the remedy, when `split_file` is missing or none of the part's studies is there.
 data::SliceSet select_slices(const data::SliceSet& slices, const std::string& part,
                              const std::filesystem::path& split_file);
 

@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 
 // The options a run was started with, read back from its recipe.
 TrainOptions options_of_run(const fs::path& run, const TrainProgram& program) {
+  require(fs::is_regular_file(run / "recipe.toml"), "--resume {}: is not a run (it has no recipe.toml)",
+          run.string());
   TrainOptions options;
   options.arch = program.default_arch;
   CLI::App app;
@@ -33,12 +35,19 @@ TrainOptions options_of_run(const fs::path& run, const TrainProgram& program) {
   return options;
 }
 
+fs::path directory_of_weights(const fs::path& weights) {
+  return fs::is_directory(weights) ? weights : weights.parent_path();
+}
+
 models::ModelConfig model_config(const TrainOptions& options, const TrainProgram& program) {
+  // Weights bring their config.json; a bare file of weights is what --arch says it is.
+  const bool has_config =
+      !options.weights.empty() && fs::exists(directory_of_weights(options.weights) / "config.json");
   models::ModelConfig config =
-      options.weights.empty() ? models::config_for(options.arch) : models::read_model_config(options.weights);
+      has_config ? models::read_model_config(options.weights) : models::config_for(options.arch);
   const bool is_resnet = config.resnet() != nullptr;
   require(is_resnet == (program.arch_prefix == "resnet-"), "{}: {} is {}; use {}", program.name,
-          options.weights.empty() ? options.arch : options.weights, is_resnet ? "a ResNet" : "a ViT",
+          has_config ? options.weights : options.arch, is_resnet ? "a ResNet" : "a ViT",
           is_resnet ? "train_resnet" : "train_vit");
   config.labels = options.labels;
   config.problem_type = models::ProblemType::multi_label_classification;
@@ -51,8 +60,7 @@ models::ModelConfig model_config(const TrainOptions& options, const TrainProgram
 
 models::Preprocessor model_preprocessor(const models::ModelConfig& config, const std::string& weights) {
   models::Preprocessor preprocessor = models::default_preprocessor(config);
-  const fs::path source = weights;
-  const fs::path file = (fs::is_directory(source) ? source : source.parent_path()) / "preprocessor_config.json";
+  const fs::path file = directory_of_weights(weights) / "preprocessor_config.json";
   if (!weights.empty() && fs::exists(file)) {
     const models::Preprocessor given = models::read_preprocessor(file);
     preprocessor.mean = given.mean;
@@ -85,6 +93,7 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
                                              .window = options.window,
                                              .channels = options.channels,
                                              .size = static_cast<int>(config.image_size)});
+  keep_slice_settings(slices, run.path() / "slices.json");
   const StudySplit split = settle_split(run.path() / "split.json", slices, options);
   if (!resuming) write_text_file(run.path() / "recipe.toml", recipe);
 
@@ -96,10 +105,13 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
          models::load_weights(*model, options.weights, {.new_head = true, .resize_positions = true}))
       fmt::print(stderr, "note: {}\n", message);
   std::int64_t parameters = 0;
-  for (const nn::NamedParameter& named : model->named_parameters()) parameters += named.parameter->shape().numel();
-  fmt::print(stderr, "{}: {:.2f} M parameters, {} labels, {} x {} pixels; {} training, {} validation, {} test studies\n",
-             program.name, static_cast<double>(parameters) / 1e6, config.num_labels(),
-             config.image_size, config.image_size, split.train.size(), split.validation.size(), split.test.size());
+  for (const nn::NamedParameter& named : model->named_parameters())
+    parameters += named.parameter->shape().numel();
+  fmt::print(
+      stderr,
+      "{}: {:.2f} M parameters, {} labels, {} x {} pixels; {} training, {} validation, {} test studies\n",
+      program.name, static_cast<double>(parameters) / 1e6, config.num_labels(), config.image_size,
+      config.image_size, split.train.size(), split.validation.size(), split.test.size());
 
   Trainer trainer(*model, context, preprocessor,
                   {slices.of_studies(split.train), slices.of_studies(split.validation)}, options, run);
@@ -117,7 +129,8 @@ int train_main(const TrainProgram& program, int argc, char** argv) {
   return run_main(app, argc, argv, [&] {
     if (!options.resume.empty()) {
       const std::string run = options.resume;
-      require(options.out.empty() && options.data.empty(), "--resume takes its options from the run; give it alone");
+      require(options.out.empty() && options.data.empty(),
+              "--resume takes its options from the run; give it alone");
       options = options_of_run(run, program);
       options.resume = run;
     }

@@ -5,7 +5,7 @@
 namespace sagitta::apps {
 
 struct TrainProgram {
-  std::string name;          // "train_resnet"
+  std::string name;  // "train_resnet"
   std::string description;
   std::string default_arch;  // "resnet-50"
   std::string arch_prefix;   // architectures this program trains start so: "resnet-"

@@ -1,6 +1,6 @@
 // What a training run is: every option of train_resnet and train_vit, in one struct.
-// A recipe (TOML) sets options, flags on the command line win; the resolved set is written to RUN/recipe.toml and can be
-// given again as a recipe.
+// A recipe (TOML) sets options, flags on the command line win; the resolved set is written to RUN/recipe.toml
+// and can be given again as a recipe.
 #pragma once
 #include <CLI/App.hpp>
 #include <cstdint>

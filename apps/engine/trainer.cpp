@@ -17,7 +17,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 std::unique_ptr<nn::Optimizer> make_optimizer(nn::ParameterArena& arena, const TrainOptions& o) {
   if (o.optimizer == "sgd")
@@ -45,8 +47,9 @@ std::vector<float> balanced_weights(const data::SliceSet& slices, const std::vec
 
 }  // namespace
 
-Trainer::Trainer(models::ImageClassifier& model, nn::Context& context, const models::Preprocessor& preprocessor,
-                 Data data, const TrainOptions& options, RunDirectory& run)
+Trainer::Trainer(models::ImageClassifier& model, nn::Context& context,
+                 const models::Preprocessor& preprocessor, Data data, const TrainOptions& options,
+                 RunDirectory& run)
     : model_(model),
       context_(context),
       preprocessor_(preprocessor),
@@ -59,10 +62,11 @@ Trainer::Trainer(models::ImageClassifier& model, nn::Context& context, const mod
       loader_(data_.train, loader_options()),
       step_state_(context.step_state()) {
   const auto count = static_cast<std::int64_t>(data_.train.records.size());
-  require(count >= options_.batch_size, "--batch-size {} is more than the {} training slices", options_.batch_size,
-          count);
+  require(count >= options_.batch_size, "--batch-size {} is more than the {} training slices",
+          options_.batch_size, count);
   if (schedule_.unit == nn::Schedule::Unit::step) schedule_.total *= static_cast<double>(steps_per_epoch());
-  if (options_.pos_weight == "balanced") pos_weights_ = balanced_weights(data_.train, loader_options().labels);
+  if (options_.pos_weight == "balanced")
+    pos_weights_ = balanced_weights(data_.train, loader_options().labels);
   build_steps();
 }
 
@@ -85,7 +89,8 @@ data::LoaderOptions Trainer::loader_options() const {
   return loader;
 }
 
-// Two captured pieces of work on fixed memory: one micro-batch forward and backward, and one parameter update.
+// Two captured pieces of work on fixed memory: one micro-batch forward and backward, and one parameter
+// update.
 void Trainer::build_steps() {
   Backend& backend = context_.backend();
   const std::int64_t side = model_.config().image_size, labels = model_.config().num_labels();
@@ -122,8 +127,9 @@ void Trainer::run() {
   model_.train();
   while (position_.epoch < options_.epochs) finish_epoch(train_epoch());
   const MemoryUse memory = context_.backend().memory_use();
-  fmt::print("best epoch {} with validation loss {:.5f}: {}\npeak tensor memory {:.0f} MB\n", position_.best_epoch + 1,
-             position_.best_validation_loss, run_.best().string(), static_cast<double>(memory.peak) / 1e6);
+  fmt::print("best epoch {} with validation loss {:.5f}: {}\npeak tensor memory {:.0f} MB\n",
+             position_.best_epoch + 1, position_.best_validation_loss, run_.best().string(),
+             static_cast<double>(memory.peak) / 1e6);
 }
 
 double Trainer::train_epoch() {
@@ -154,9 +160,16 @@ double Trainer::train_epoch() {
     if (!last_of_step) continue;
     const double norm = optimizer_->gradient_norm();
     check_finite(norm, "gradient norm");
-    run_.log({{"type", "step"}, {"epoch", position_.epoch + 1}, {"step", position_.optimizer_steps}, {"loss", loss},
-              {"lr", lr}, {"gradient_norm", norm}, {"images_per_second", progress.rate()}, {"wait_share", wait_share}});
-    if (options_.checkpoint_steps > 0 && position_.optimizer_steps % options_.checkpoint_steps == 0 && !last_of_epoch)
+    run_.log({{"type", "step"},
+              {"epoch", position_.epoch + 1},
+              {"step", position_.optimizer_steps},
+              {"loss", loss},
+              {"lr", lr},
+              {"gradient_norm", norm},
+              {"images_per_second", progress.rate()},
+              {"wait_share", wait_share}});
+    if (options_.checkpoint_steps > 0 && position_.optimizer_steps % options_.checkpoint_steps == 0 &&
+        !last_of_epoch)
       write_checkpoint(false);
   }
   return sum_of_losses / static_cast<double>(std::max<std::int64_t>(1, counted));
@@ -166,10 +179,11 @@ void Trainer::train_batch(const data::Batch& batch, bool last_of_step) {
   Backend& backend = context_.backend();
   backend.write(batch.pixels.data(), pixels_);
   backend.write(batch.labels.data(), targets_);
-  nn::write_step_state(step_state_, {.seed = options_.seed,
-                                     .micro_step = static_cast<std::uint32_t>(position_.micro_steps),
-                                     .optimizer_step = static_cast<std::uint32_t>(position_.optimizer_steps + 1),
-                                     .learning_rate = learning_rate()});
+  nn::write_step_state(step_state_,
+                       {.seed = options_.seed,
+                        .micro_step = static_cast<std::uint32_t>(position_.micro_steps),
+                        .optimizer_step = static_cast<std::uint32_t>(position_.optimizer_steps + 1),
+                        .learning_rate = learning_rate()});
   forward_backward_->replay();
   ++position_.micro_steps;
   if (!last_of_step) return;
@@ -178,15 +192,17 @@ void Trainer::train_batch(const data::Batch& batch, bool last_of_step) {
 }
 
 void Trainer::check_finite(double value, const char* what) const {
-  require(std::isfinite(value),
-          "the {} is {} at epoch {}, step {}: training stopped; try a lower --lr or --clip-norm 1 (last good checkpoint: {})",
-          what, value, position_.epoch + 1, position_.optimizer_steps, run_.last().string());
+  if (std::isfinite(value)) return;
+  const std::string checkpoint = run_.has_checkpoint() ? "the last good checkpoint is " + run_.last().string()
+                                                       : "there is no checkpoint yet";
+  fail("the {} is {} at epoch {}, step {}: training stopped, {}; try a lower --lr, or --clip-norm 1", what,
+       value, position_.epoch + 1, position_.optimizer_steps, checkpoint);
 }
 
 void Trainer::finish_epoch(double training_loss) {
   Progress progress("validation", "images", static_cast<std::int64_t>(data_.validation.records.size()));
-  const Predictions predictions = predict(model_, data_.validation, loader_options(),
-                                          [&](std::int64_t done) { progress.update(done); });
+  const Predictions predictions =
+      predict(model_, data_.validation, loader_options(), [&](std::int64_t done) { progress.update(done); });
   const double loss = mean_bce(predictions, pos_weights_);
   check_finite(loss, "validation loss");
   const std::vector<float> probabilities = predictions.probabilities();
@@ -202,8 +218,11 @@ void Trainer::finish_epoch(double training_loss) {
   }
   progress.note(fmt::format("epoch {}: training loss {:.4f}, validation loss {:.4f}{}, macro AUROC {:.3f}",
                             position_.epoch + 1, training_loss, loss, is_best ? " (best)" : "", area));
-  run_.log({{"type", "epoch"}, {"epoch", position_.epoch + 1}, {"step", position_.optimizer_steps},
-            {"training_loss", training_loss}, {"validation_loss", loss},
+  run_.log({{"type", "epoch"},
+            {"epoch", position_.epoch + 1},
+            {"step", position_.optimizer_steps},
+            {"training_loss", training_loss},
+            {"validation_loss", loss},
             {"validation_macro_auroc", std::isnan(area) ? Json() : Json(area)}});
   ++position_.epoch;
   position_.batch = 0;
@@ -213,7 +232,10 @@ void Trainer::finish_epoch(double training_loss) {
 void Trainer::write_checkpoint(bool is_best) {
   run_.write_checkpoint(position_.optimizer_steps, is_best, [&](const std::filesystem::path& directory) {
     models::export_model(model_, preprocessor_, directory);
-    std::filesystem::copy_file(run_.path() / "split.json", directory / "split.json");
+    // Which patients the model has never seen, and how its slices were cut: `evaluate` needs both.
+    for (const char* name : {"split.json", "slices.json"})
+      if (std::filesystem::exists(run_.path() / name))
+        std::filesystem::copy_file(run_.path() / name, directory / name);
     write_trainer_state(directory, *optimizer_,
                         {.epoch = position_.epoch,
                          .batch = position_.batch,

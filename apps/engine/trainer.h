@@ -1,6 +1,6 @@
 // Trainer: the loop of steps, evaluation, logging and checkpoints. It knows no model type and no data format.
-// Invariant: the weights after n optimizer steps are a function of options and data only; a run that was killed and
-// resumed from its last checkpoint ends with bitwise the same ones.
+// Invariant: the weights after n optimizer steps are a function of options and data only; a run that was
+// killed and resumed from its last checkpoint ends with bitwise the same ones.
 #pragma once
 #include <memory>
 
@@ -20,19 +20,20 @@ class Trainer {
     data::SliceSet train, validation;
   };
 
-  Trainer(models::ImageClassifier& model, nn::Context& context, const models::Preprocessor& preprocessor, Data data,
-          const TrainOptions& options, RunDirectory& run);
+  Trainer(models::ImageClassifier& model, nn::Context& context, const models::Preprocessor& preprocessor,
+          Data data, const TrainOptions& options, RunDirectory& run);
 
   // Continues from the run's last checkpoint.
   void resume();
-  // Trains to the last epoch. Throws Error when the loss is not finite any more; the checkpoints are untouched then.
+  // Trains to the last epoch. Throws Error when the loss is not finite any more; the checkpoints are
+  // untouched then.
   void run();
 
  private:
   // Where the run stands; what a checkpoint must hold besides weights and moments.
   struct Position {
-    std::int64_t epoch = 0;           // being trained
-    std::int64_t batch = 0;           // next batch of the epoch
+    std::int64_t epoch = 0;  // being trained
+    std::int64_t batch = 0;  // next batch of the epoch
     std::int64_t optimizer_steps = 0;
     std::int64_t micro_steps = 0;
     double best_validation_loss = 0;  // valid once best_epoch >= 0

@@ -16,9 +16,11 @@ constexpr const char* kMomentsFile = "optimizer.safetensors";
 
 }  // namespace
 
-void write_trainer_state(const std::filesystem::path& directory, nn::Optimizer& optimizer, const TrainerState& state) {
+void write_trainer_state(const std::filesystem::path& directory, nn::Optimizer& optimizer,
+                         const TrainerState& state) {
   std::vector<safetensors::Source> sources;
-  for (const auto& [name, tensor] : optimizer.state()) sources.push_back(safetensors::source_of(name, tensor));
+  for (const auto& [name, tensor] : optimizer.state())
+    sources.push_back(safetensors::source_of(name, tensor));
   safetensors::write(directory / kMomentsFile, std::move(sources));
   const Json json{{"epoch", state.epoch},
                   {"batch", state.batch},

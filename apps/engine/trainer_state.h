@@ -18,7 +18,8 @@ struct TrainerState {
   std::int64_t log_bytes = 0;    // size of metrics.jsonl
 };
 
-void write_trainer_state(const std::filesystem::path& directory, nn::Optimizer& optimizer, const TrainerState& state);
+void write_trainer_state(const std::filesystem::path& directory, nn::Optimizer& optimizer,
+                         const TrainerState& state);
 // Restores the moments into `optimizer`. Throws Error if a file is missing, damaged, or of another model.
 TrainerState read_trainer_state(const std::filesystem::path& directory, nn::Optimizer& optimizer);
 

@@ -25,9 +25,7 @@ constexpr bool kCaching = false;
 constexpr bool kCaching = true;
 #endif
 
-std::size_t round_up(std::size_t bytes, std::size_t unit) {
-  return (bytes + unit - 1) / unit * unit;
-}
+std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 std::size_t block_size(std::size_t bytes) {
   return std::max(CachingAllocator::kGranule, round_up(bytes, CachingAllocator::kGranule));

@@ -30,13 +30,9 @@ Backend& cpu_backend() {
   return backend;
 }
 
-void CpuBackend::write(const void* host, Tensor& y) {
-  copy_bytes(host, y.raw(), y.bytes());
-}
+void CpuBackend::write(const void* host, Tensor& y) { copy_bytes(host, y.raw(), y.bytes()); }
 
-void CpuBackend::read(const Tensor& x, void* host) {
-  copy_bytes(x.raw(), host, x.bytes());
-}
+void CpuBackend::read(const Tensor& x, void* host) { copy_bytes(x.raw(), host, x.bytes()); }
 
 void CpuBackend::fill(Tensor& y, double value) {
   dispatch_any(y.dtype(), [&]<class T>(TypeTag<T>) {

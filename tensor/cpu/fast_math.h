@@ -11,12 +11,8 @@
 
 namespace sagitta::cpu::fast {
 
-inline double exp(double x) {
-  return std::exp(x);
-}
-inline double erf(double x) {
-  return std::erf(x);
-}
+inline double exp(double x) { return std::exp(x); }
+inline double erf(double x) { return std::erf(x); }
 
 // e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln(2)/2. Under- and overflow go to 0 and infinity; NaN
 // stays.
