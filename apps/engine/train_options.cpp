@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 
 #include "apps/engine/recipe.h"
 #include "data/slice_set.h"
@@ -218,6 +219,8 @@ void check_train_options(const TrainOptions& o) {
   require(!o.out.empty(), "--out is missing: name the directory of the run");
   require(!o.data.empty(), "--data is missing: name an RSNA folder or a folder written by reslice");
   require(!o.arch.empty() || !o.weights.empty(), "--arch or --weights is needed");
+  require(o.weights.empty() || std::filesystem::exists(o.weights), "--weights {}: no such file or directory",
+          o.weights);
   require(!o.labels.empty(), "--labels is empty");
   require(o.validation_fraction > 0, "--validation-fraction is 0: the best checkpoint cannot be chosen");
   require(o.validation_fraction + o.test_fraction < 1,
