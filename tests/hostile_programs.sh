@@ -111,7 +111,7 @@ else
     refused 1 "--resume nowhere: is not a run" $program --resume nowhere
     refused 1 "--resume file: is not a run" $program --resume file
     refused 1 "nowhere" $program --data slices --out out3 --weights nowhere
-    refused 1 "config.json" $program --data slices --out out4 --weights file
+    refused 1 "file: the header claims" $program --data slices --out out4 --weights file
   done
   refused 1 "--out run: holds another run" train_resnet --data slices --out run
   refused 1 "resnet-18" train_vit --data slices --out out5 --arch resnet-18

@@ -82,6 +82,7 @@ StudySplit settle_split(const fs::path& file, const data::SliceSet& slices, cons
 void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe) {
   const bool resuming = !options.resume.empty();
   if (options.threads > 0) omp_set_num_threads(options.threads);
+  if (!options.weights.empty()) (void)models::open_checkpoint(options.weights);  // damaged ones end here
   const models::ModelConfig config = model_config(options, program);
   const models::Preprocessor preprocessor = model_preprocessor(config, options.weights);
 
