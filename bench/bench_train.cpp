@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -31,6 +32,20 @@ struct Options {
   int steps = 5, rounds = 3;
   bool worker = false;
 };
+
+std::string machine_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+std::string today() {
+  const std::chrono::year_month_day date(
+      std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now()));
+  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                     static_cast<unsigned>(date.day()));
+}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -89,7 +104,9 @@ int compare(const Options& options, const std::string& self) {
   const std::string ours = fmt::format("'{}' --worker {}", self, shape);
   const std::string theirs =
       fmt::format("'{}' '{}/bench/peers/train_pytorch.py' {}", options.python, SAGITTA_SOURCE_DIR, shape);
-  Json result{{"arch", options.arch},
+  Json result{{"machine", machine_name()},
+              {"date", today()},
+              {"arch", options.arch},
               {"batch", options.batch},
               {"threads", std::thread::hardware_concurrency()},
               {"rounds", Json::array()}};

@@ -76,6 +76,19 @@ TEST_CASE("the RSNA recipes are exactly as documented") {
   CHECK(schedule_of(vit).kind == nn::Schedule::Kind::linear);
 }
 
+TEST_CASE("every shipped recipe parses and its schedule starts and ends as it should") {
+  int recipes = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(SAGITTA_SOURCE_DIR + std::string("/apps/recipes"))) {
+    CAPTURE(entry.path().string());
+    TrainOptions options = parse({"--recipe", entry.path().string(), "--data", "d", "--out", "o"});
+    CHECK_NOTHROW(check_train_options(options));
+    CHECK(schedule_of(options).at(0, 100) <= options.lr);
+    ++recipes;
+  }
+  CHECK(recipes >= 6);
+}
+
 TEST_CASE("flags win over the recipe, and the resolved recipe gives the same options again") {
   TrainOptions options;
   CLI::App app;
