@@ -177,6 +177,31 @@ TEST_CASE("a split is written once and read back") {
                        doctest::Contains("--split all"), Error);
 }
 
+TEST_CASE("studies of one patient stay in one part of the split") {
+  const TempFolder folder;
+  data::SliceSet set;
+  set.root = folder.path();
+  std::string json;
+  for (int i = 0; i < 12; ++i) {
+    const std::string study = "s" + std::to_string(i);
+    set.records.push_back({.file = "x.png", .study = study, .labeled = true});
+    json += (i ? "," : "") + std::string("{\"study\": \"") + study + "\", \"patient\": \"p" +
+            std::to_string(i / 3) + "\"}";
+  }
+  testing::write_bytes(folder / "studies.json", "{\"studies\": [" + json + "]}");
+  const StudySplit split = split_slices(set, 0.25, 0.25, 4);
+  for (const auto& part : {split.train, split.validation, split.test}) {
+    REQUIRE_FALSE(part.empty());
+    for (const std::string& study : part) {
+      const int patient = std::stoi(study.substr(1)) / 3;
+      for (int sibling = 3 * patient; sibling < 3 * patient + 3; ++sibling)
+        CHECK(std::find(part.begin(), part.end(), "s" + std::to_string(sibling)) != part.end());
+    }
+  }
+  testing::write_bytes(folder / "studies.json", "{");
+  CHECK_THROWS_WITH_AS(split_slices(set, 0.25, 0.25, 4), doctest::Contains("studies.json"), Error);
+}
+
 TEST_CASE("evaluation counts slices and patients") {
   const data::SliceSet set = small_set();
   const Predictions predictions{

@@ -1,6 +1,7 @@
 #include "apps/engine/slices.h"
 
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "apps/engine/cut_slices.h"
@@ -12,6 +13,24 @@ namespace sagitta::apps {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// The patient of each study as reslice noted it in studies.json (a hash, never a name). A folder of slices
+// that came without it has one patient per study, as the RSNA data set.
+std::unordered_map<std::string, std::string> patients_of(const data::SliceSet& slices) {
+  const std::filesystem::path file = slices.root / "studies.json";
+  std::unordered_map<std::string, std::string> patients;
+  if (!std::filesystem::exists(file)) return patients;
+  try {
+    const Json json = Json::parse(read_text_file(file, std::size_t{1} << 30));
+    for (const Json& study : json.at("studies")) {
+      const std::string patient = study.value("patient", "");
+      if (!patient.empty()) patients[study.at("study")] = patient;
+    }
+  } catch (const Json::exception& error) {
+    fail("{}: is damaged ({}); run reslice again", file.string(), error.what());
+  }
+  return patients;
+}
 
 }  // namespace
 
@@ -46,11 +65,15 @@ void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file
 
 StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
                         std::uint64_t seed) {
+  const std::unordered_map<std::string, std::string> patients = patients_of(slices);
   std::vector<data::SplitStudy> studies;
   std::unordered_set<std::string> seen;
   for (const data::SliceRecord& record : slices.records) {
     if (!record.labeled || !seen.insert(record.study).second) continue;
-    data::SplitStudy study{.study = record.study, .patient = record.study, .labels = {}};
+    const auto patient = patients.find(record.study);
+    data::SplitStudy study{.study = record.study,
+                           .patient = patient == patients.end() ? record.study : patient->second,
+                           .labels = {}};
     for (std::size_t i = 0; i < study.labels.size(); ++i) study.labels[i] = record.labels[i] > 0.5F ? 1 : 0;
     studies.push_back(std::move(study));
   }
