@@ -8,6 +8,19 @@ namespace {
 
 Backend& b = cpu_backend();
 
+// The gradient of loss_of(xs), element by element.
+template <class Loss>
+Values central_differences(const Loss& loss_of, const Values& xs) {
+  Values numeric(xs.size());
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    Values up = xs, down = xs;
+    up[i] += 1e-5;
+    down[i] -= 1e-5;
+    numeric[i] = (loss_of(up) - loss_of(down)) / 2e-5;
+  }
+  return numeric;
+}
+
 }  // namespace
 
 TEST_CASE("dropout drops the share p by the counter-based generator, scales the rest, and repeats per step") {
@@ -65,14 +78,7 @@ TEST_CASE("cross entropy: smoothing, ignored rows, huge logits; the gradient agr
       b.softmax_cross_entropy(params, logits, label, loss, gradient);
       CHECK(scalar_of(loss) == doctest::Approx(loss_of(values_of(logits))).epsilon(1e-6));
       const Values xs = values_of(logits);
-      Values numeric(xs.size());
-      for (std::size_t i = 0; i < xs.size(); ++i) {
-        Values up = xs, down = xs;
-        up[i] += 1e-5;
-        down[i] -= 1e-5;
-        numeric[i] = (loss_of(up) - loss_of(down)) / 2e-5;
-      }
-      CHECK(difference(gradient, numeric) < 1e-7);
+      CHECK(difference(gradient, central_differences(loss_of, xs)) < 1e-7);
     });
   }
   Tensor loss = poisoned({1}, DType::f32), gradient = poisoned({1, 3}, DType::f32);
@@ -108,14 +114,7 @@ TEST_CASE(
                         gradient);
       const Values xs = values_of(logits);
       CHECK(scalar_of(loss) == doctest::Approx(loss_of(xs)).epsilon(1e-6));
-      Values numeric(xs.size());
-      for (std::size_t i = 0; i < xs.size(); ++i) {
-        Values up = xs, down = xs;
-        up[i] += 1e-5;
-        down[i] -= 1e-5;
-        numeric[i] = (loss_of(up) - loss_of(down)) / 2e-5;
-      }
-      CHECK(difference(gradient, numeric) < 1e-7);
+      CHECK(difference(gradient, central_differences(loss_of, xs)) < 1e-7);
     });
   }
   Tensor loss = poisoned({1}, DType::f32), gradient = poisoned({1, 2}, DType::f32);
