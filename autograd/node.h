@@ -63,6 +63,8 @@ class Leaf final : public Node {
   bool filled() const { return filled_; }
   // Forgets the gradient without writing memory: the next one overwrites.
   void clear() { filled_ = false; }
+  // Takes the bound buffer for filled, whoever filled it: the next gradient is added.
+  void keep() { filled_ = true; }
   // From now on gradients are written to `buffer` (same shape and dtype as the value).
   void bind(Tensor buffer) {
     gradient_ = std::move(buffer);

@@ -1,7 +1,8 @@
 // The differentiable vocabulary, on one page.
 // Every op checks its shapes, allocates its output, calls the backend and records one node. Absent optional
-// inputs are empty Variables. Letters: N images, H W pixels, C channels, B batch, T tokens, D width, K
-// classes.
+// inputs are empty Variables. An op has one dtype; where it is 16 bits, gamma, beta, statistics and losses
+// are f32 (tensor/backend.h), and cast() stands between. Letters: N images, H W pixels, C channels, B batch,
+// T tokens, D width, K classes.
 #pragma once
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@ inline Variable sub(const Variable& a, const Variable& b) { return binary(Binary
 inline Variable mul(const Variable& a, const Variable& b) { return binary(BinaryOp::mul, a, b); }
 Variable scale(const Variable& x, double alpha);  // alpha * x
 Variable sum(const Variable& x);                  // [1]
+Variable cast(const Variable& x, DType dtype);  // rounded to a floating dtype; x itself when it has that one
 
 // ---- matrix products ----
 Variable matmul(const MatmulParams& params, const Variable& a, const Variable& b);  // [M,N] of matrices
@@ -74,7 +76,7 @@ Variable concat(const std::vector<Variable>& parts);                      // alo
 
 // ---- regularization and losses ----
 Variable dropout(const Variable& x, const DropoutParams& params, const Tensor& state);
-// Mean over the batch; logits [B,K], labels i64 [B] -> [1]
+// Losses take f32 or f64 logits. Mean over the batch; logits [B,K], labels i64 [B] -> [1]
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels,
                                const CrossEntropyParams& params = {});
 // Mean over all elements; logits and targets [B,K], pos_weight [K]?, weight [B,K]? -> [1]

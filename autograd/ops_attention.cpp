@@ -1,8 +1,8 @@
 // Attention and the token ops of the vision transformer.
 #include <cmath>
 
+#include "autograd/checks.h"
 #include "autograd/ops.h"
-#include "tensor/error.h"
 
 namespace sagitta::autograd {
 namespace {
@@ -49,7 +49,7 @@ Variable attention(const Variable& qkv, const AttentionParams& params, const Ten
   require(params.dropout == 0 || state, "attention: dropout {} needs a step state", params.dropout);
   const std::int64_t batch = qkv.shape()[0], tokens = qkv.shape()[1];
   Tensor y(qkv.value().backend(), {batch, tokens, qkv.shape().back() / 3}, qkv.value().dtype());
-  Tensor lse(y.backend(), {batch, params.heads, tokens}, y.dtype());
+  Tensor lse(y.backend(), {batch, params.heads, tokens}, accumulate_dtype(y.dtype()));
   y.backend().attention(params, state, qkv.value(), y, lse);
   return record(y, {qkv}, Attention{params, state, qkv.value(), y, lse});
 }
@@ -61,6 +61,7 @@ Variable prepend_token(const Variable& patches, const Variable& cls, const Varia
           width);
   require(positions.shape() == Shape{1, tokens, width},
           "prepend_token: positions are {}, expected [1, {}, {}]", positions.shape(), tokens, width);
+  require_dtype("prepend_token", patches.value().dtype(), {&cls, &positions});
   Tensor y(patches.value().backend(), {batch, tokens, width}, patches.value().dtype());
   y.backend().prepend_token(patches.value(), cls.value(), positions.value(), y);
   return record(y, {patches, cls, positions}, PrependToken{});

@@ -1,7 +1,8 @@
 // Elementwise ops: the formulas stand in tensor/elementwise.h, here only what they save.
 #include "autograd/addition.h"
+#include "autograd/cast.h"
+#include "autograd/checks.h"
 #include "autograd/ops.h"
-#include "tensor/error.h"
 
 namespace sagitta::autograd {
 namespace {
@@ -33,7 +34,9 @@ struct Sum {
   Spec input;
   void backward(const Tensor& dy, const Inputs& inputs) {
     const Tensor ones = full(*input.backend, input.shape, input.dtype, 1);
-    dy.backend().scale_by(ones, dy, inputs.target(0));
+    Tensor factor(*input.backend, {1}, accumulate_dtype(input.dtype));
+    dy.backend().convert(dy, factor);
+    dy.backend().scale_by(ones, factor, inputs.target(0));
   }
 };
 
@@ -49,6 +52,7 @@ Variable unary(UnaryOp op, const Variable& x) {
 
 Variable binary(BinaryOp op, const Variable& a, const Variable& b) {
   require(a.shape() == b.shape(), "binary op: shapes differ, {} and {}", a.shape(), b.shape());
+  require_dtype("binary op", a.value().dtype(), {&b});
   Tensor y = a.value().like();
   y.backend().binary(op, a.value(), b.value(), y);
   if (op == BinaryOp::add) return record(y, {a, b}, Addition{});
@@ -66,6 +70,13 @@ Variable sum(const Variable& x) {
   Tensor y(x.value().backend(), {1}, x.value().dtype());
   y.backend().sum(x.value(), y);
   return record(y, {x}, Sum{Spec(x.value())});
+}
+
+Variable cast(const Variable& x, DType dtype) {
+  if (x.value().dtype() == dtype) return x;
+  Tensor y(x.value().backend(), x.shape(), dtype);
+  y.backend().convert(x.value(), y);
+  return record(y, {x}, Cast{});
 }
 
 }  // namespace sagitta::autograd

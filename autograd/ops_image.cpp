@@ -1,6 +1,6 @@
 // Ops on images [N,H,W,C]: convolution and pooling.
+#include "autograd/checks.h"
 #include "autograd/ops.h"
-#include "tensor/error.h"
 
 namespace sagitta::autograd {
 namespace {
@@ -17,9 +17,10 @@ struct Conv2d {
 };
 
 struct MaxPool {
+  PoolParams params;
   Tensor indices;
   void backward(const Tensor& dy, const Inputs& inputs) {
-    dy.backend().max_pool_backward(indices, dy, inputs.target(0));
+    dy.backend().max_pool_backward(params, indices, dy, inputs.target(0));
   }
 };
 
@@ -46,6 +47,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   require(x.shape()[1] + 2 * params.padding >= w[1] && x.shape()[2] + 2 * params.padding >= w[2],
           "conv2d: image {} with padding {} is smaller than the kernel {}", x.shape(), params.padding,
           w.str());
+  require_dtype("conv2d", x.value().dtype(), {&weight, &bias});
   Tensor y(x.value().backend(),
            {x.shape()[0], params.out(x.shape()[1], w[1]), params.out(x.shape()[2], w[2]), w[0]},
            x.value().dtype());
@@ -69,7 +71,7 @@ Variable max_pool(const Variable& x, const PoolParams& params) {
   Tensor y(x.value().backend(), shape, x.value().dtype());
   Tensor indices(y.backend(), shape, DType::i32);
   y.backend().max_pool(params, x.value(), y, indices);
-  return record(y, {x}, MaxPool{std::move(indices)});
+  return record(y, {x}, MaxPool{params, std::move(indices)});
 }
 
 Variable global_avg_pool(const Variable& x) {

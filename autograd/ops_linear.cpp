@@ -1,6 +1,6 @@
 // Matrix products: matmul and the fused linear layer.
+#include "autograd/checks.h"
 #include "autograd/ops.h"
-#include "tensor/error.h"
 
 namespace sagitta::autograd {
 namespace {
@@ -48,6 +48,7 @@ Variable matmul(const MatmulParams& params, const Variable& a, const Variable& b
   const std::int64_t n = b.shape()[params.transpose_b ? 0 : 1];
   require(b.shape()[params.transpose_b ? 1 : 0] == k, "matmul: inner extents differ, {} and {}", a.shape(),
           b.shape());
+  require_dtype("matmul", a.value().dtype(), {&b});
   Tensor y(a.value().backend(), {m, n}, a.value().dtype());
   y.backend().matmul(params, a.value(), b.value(), {y});
   return record(y, {a, b}, Matmul{params, a.value(), b.value()});
@@ -58,6 +59,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
           "linear: x is {} and weight {}, expected x [..,K] and weight [N,K]", x.shape(), weight.shape());
   const std::int64_t n = weight.shape()[0];
   require(!bias || bias.shape() == Shape{n}, "linear: bias is {}, expected [{}]", bias.shape(), n);
+  require_dtype("linear", x.value().dtype(), {&weight, &bias});
   const Tensor rows = x.value().reshape({x.shape().rows(), x.shape().back()});
   Tensor y(rows.backend(), {rows.shape()[0], n}, rows.dtype());
   const Saves saves = saves_of(params.activation);

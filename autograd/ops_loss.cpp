@@ -24,6 +24,8 @@ struct Loss {
 void require_logits(const char* op, const Variable& logits) {
   require(logits.shape().rank() == 2 && logits.shape().numel() > 0, "{}: logits are {}, expected [B,K]", op,
           logits.shape());
+  require(!is_half(logits.value().dtype()), "{}: logits are {}, expected f32 or f64; cast them first", op,
+          name_of(logits.value().dtype()));
 }
 
 }  // namespace
@@ -53,10 +55,15 @@ Variable bce_with_logits(const Variable& logits, const Tensor& targets, const Te
                          const Tensor& weight) {
   require_logits("bce_with_logits", logits);
   const Shape& shape = logits.shape();
-  require(targets.shape() == shape, "bce_with_logits: targets are {}, expected {}", targets.shape(), shape);
-  require(!pos_weight || pos_weight.shape() == Shape{shape[1]},
-          "bce_with_logits: pos_weight is not of shape [{}]", shape[1]);
-  require(!weight || weight.shape() == shape, "bce_with_logits: weight is not of shape {}", shape);
+  const auto require_table = [&](const char* name, const Tensor& table, const Shape& expected) {
+    require(!table || (table.shape() == expected && table.dtype() == logits.value().dtype()),
+            "bce_with_logits: {} is {} {}, expected {} {}", name, name_of(table.dtype()), table.shape(),
+            name_of(logits.value().dtype()), expected);
+  };
+  require(static_cast<bool>(targets), "bce_with_logits: targets are empty, expected {}", shape);
+  require_table("targets", targets, shape);
+  require_table("pos_weight", pos_weight, {shape[1]});
+  require_table("weight", weight, shape);
   Tensor loss(logits.value().backend(), {1}, logits.value().dtype());
   Tensor dlogits = logits.value().like();
   loss.backend().bce_with_logits(logits.value(), targets, pos_weight, weight, loss, dlogits);

@@ -1,8 +1,8 @@
 // Batch norm with fused residual and ReLU, layer norm with fused residual.
 #include "autograd/addition.h"
+#include "autograd/checks.h"
 #include "autograd/ops.h"
 #include "autograd/recompute.h"
-#include "tensor/error.h"
 
 namespace sagitta::autograd {
 namespace {
@@ -24,8 +24,11 @@ struct LayerNorm {
   }
 };
 
+DType statistics_dtype(const Variable& x) { return accumulate_dtype(x.value().dtype()); }
+
 void require_channels(const char* op, const Variable& x, const Variable& gamma, const Variable& beta) {
   const Shape expected{x.shape().back()};
+  require_dtype(op, statistics_dtype(x), {&gamma, &beta});
   require(gamma.shape() == expected && beta.shape() == expected, "{}: gamma is {} and beta {}, expected {}",
           op, gamma.shape(), beta.shape(), expected);
 }
@@ -37,6 +40,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   require_channels("batch_norm", x, gamma, beta);
   require(!residual || residual.shape() == x.shape(), "batch_norm: residual is {}, expected {}",
           residual.shape(), x.shape());
+  require_dtype("batch_norm", x.value().dtype(), {&residual});
   require(!params.training || x.shape().rows() > 1,
           "batch_norm: one value per channel in {} has no variance, train with more images", x.shape());
   if (residual && residual.node() == x.node()) {
@@ -47,7 +51,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
     return params.relu ? relu(sum) : sum;
   }
   Tensor y = x.value().like();
-  Tensor mean(y.backend(), {x.shape().back()}, y.dtype());
+  Tensor mean(y.backend(), {x.shape().back()}, statistics_dtype(x));
   Tensor rstd = mean.like();
   BatchNormParams effective = params;
   if (is_recomputing()) effective.momentum = 0;  // the first pass has already updated the running statistics
@@ -60,7 +64,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
 Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta, double eps) {
   require_channels("layer_norm", x, gamma, beta);
   Tensor y = x.value().like();
-  Tensor mean(y.backend(), {x.shape().rows()}, y.dtype());
+  Tensor mean(y.backend(), {x.shape().rows()}, statistics_dtype(x));
   Tensor rstd = mean.like();
   y.backend().layer_norm(eps, x.value(), gamma.value(), beta.value(), y, mean, rstd);
   return record(y, {x, gamma, beta}, LayerNorm{x.value(), gamma.value(), mean, rstd});
@@ -72,9 +76,10 @@ std::pair<Variable, Variable> add_layer_norm(const Variable& x, const Variable& 
                                              const Variable& gamma, const Variable& beta, double eps) {
   require(x.shape() == residual.shape(), "add_layer_norm: x is {}, residual {}; expected equal shapes",
           x.shape(), residual.shape());
+  require_dtype("add_layer_norm", x.value().dtype(), {&residual});
   require_channels("add_layer_norm", x, gamma, beta);
   Tensor total = x.value().like(), y = total.like();
-  Tensor mean(y.backend(), {x.shape().rows()}, y.dtype());
+  Tensor mean(y.backend(), {x.shape().rows()}, statistics_dtype(x));
   Tensor rstd = mean.like();
   y.backend().add_layer_norm(eps, x.value(), residual.value(), gamma.value(), beta.value(), total, y, mean,
                              rstd);

@@ -1,6 +1,6 @@
 // Views and copies along the leading axis.
+#include "autograd/checks.h"
 #include "autograd/ops.h"
-#include "tensor/error.h"
 
 namespace sagitta::autograd {
 namespace {
@@ -47,6 +47,7 @@ Variable concat(const std::vector<Variable>& parts) {
   for (const Variable& part : parts) {
     require(part.shape().rank() >= 1 && part.shape().with(0, 0) == parts[0].shape().with(0, 0),
             "concat: part {} does not match {} behind the leading axis", part.shape(), parts[0].shape());
+    require_dtype("concat", parts[0].value().dtype(), {&part});
     ends.push_back(rows += part.shape()[0]);
   }
   Tensor y(parts[0].value().backend(), parts[0].shape().with(0, rows), parts[0].value().dtype());

@@ -89,8 +89,7 @@ Image letterbox(const Image& image, int size) {
   return result;
 }
 
-void to_network_input(const Image& square, const Augmentation& augmentation,
-                      const Normalization& normalization, std::span<float> pixels) {
+void augment(const Image& square, const Augmentation& augmentation, std::span<std::uint8_t> pixels) {
   const int size = square.width, channels = square.channels;
   require(square.height == size && (channels == 1 || channels == 3),
           "augment: picture is {}x{}x{}, expected a square", square.width, square.height, channels);
@@ -98,6 +97,7 @@ void to_network_input(const Image& square, const Augmentation& augmentation,
           "augment: {} values for a picture of {}", pixels.size(), size);
   // The inverse map: for a pixel of the result, where in the source it comes from.
   const double middle = (size - 1) / 2.0;
+  // Mirroring comes after everything else, so that it can be left to the device.
   const double cosine = std::cos(augmentation.angle) / augmentation.zoom;
   const double sine = std::sin(augmentation.angle) / augmentation.zoom;
   const auto source_value = [&](int x, int y, int c) -> double {
@@ -106,12 +106,12 @@ void to_network_input(const Image& square, const Augmentation& augmentation,
   };
   for (int y = 0; y < size; ++y) {
     for (int x = 0; x < size; ++x) {
-      const double u = (augmentation.flip ? size - 1 - x : x) - middle - augmentation.shift_x * size;
+      const double u = x - middle - augmentation.shift_x * size;
       const double v = y - middle - augmentation.shift_y * size;
       const double sx = cosine * u + sine * v + middle, sy = -sine * u + cosine * v + middle;
       const int x0 = static_cast<int>(std::floor(sx)), y0 = static_cast<int>(std::floor(sy));
       const double fx = sx - x0, fy = sy - y0;
-      float* out = pixels.data() + (static_cast<std::size_t>(y) * size + x) * 3;
+      std::uint8_t* out = pixels.data() + (static_cast<std::size_t>(y) * size + x) * 3;
       for (int c = 0; c < 3; ++c) {
         if (channels == 1 && c > 0) {
           out[c] = out[0];
@@ -121,12 +121,10 @@ void to_network_input(const Image& square, const Augmentation& augmentation,
             (1 - fy) * ((1 - fx) * source_value(x0, y0, c) + fx * source_value(x0 + 1, y0, c)) +
             fy * ((1 - fx) * source_value(x0, y0 + 1, c) + fx * source_value(x0 + 1, y0 + 1, c));
         const double adjusted = (value / 255 - 0.5) * augmentation.gain + 0.5 + augmentation.brightness;
-        out[c] = static_cast<float>(std::clamp(adjusted, 0.0, 1.0));
+        out[c] = static_cast<std::uint8_t>(std::lround(255 * std::clamp(adjusted, 0.0, 1.0)));
       }
     }
   }
-  for (std::size_t i = 0; i < pixels.size(); ++i)
-    pixels[i] = (pixels[i] - normalization.mean[i % 3]) / normalization.std[i % 3];
 }
 
 }  // namespace sagitta::data

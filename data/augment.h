@@ -1,8 +1,7 @@
-// From a picture to the square input of a network: letterbox, random geometry and brightness, normalization.
-// Invariant: what is drawn is a function of (seed, epoch, slice) only - not of threads, batches or order. Up
-// and down are never exchanged: C1..C7 are told apart by their height.
+// From a picture to the square bytes that the device makes a network's input of: letterbox, random geometry
+// and brightness. Invariant: what is drawn is a function of (seed, epoch, slice) only - not of threads,
+// batches or order. Up and down are never exchanged: C1..C7 are told apart by their height.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <span>
 
@@ -28,23 +27,17 @@ struct Augmentation {
   double zoom = 1;
   double shift_x = 0, shift_y = 0;  // of the side
   double brightness = 0, gain = 1;
-  bool flip = false;
+  bool flip = false;  // done by Backend::normalize_image
 };
 
 Augmentation draw(const AugmentOptions& options, random::Key key);
-
-// Mean and standard deviation per channel, of values scaled to [0, 1].
-struct Normalization {
-  std::array<float, 3> mean{0.485F, 0.456F, 0.406F};  // ImageNet
-  std::array<float, 3> std{0.229F, 0.224F, 0.225F};
-};
 
 // The picture scaled with equal factors to fit size x size, centered on black (air), averaged over each
 // pixel's area when it shrinks.
 Image letterbox(const Image& image, int size);
 
-// A size x size picture (grey is repeated) as size*size*3 floats, augmented and normalized, into `pixels`.
-void to_network_input(const Image& square, const Augmentation& augmentation,
-                      const Normalization& normalization, std::span<float> pixels);
+// A size x size picture (grey is repeated) as size*size*3 bytes, changed as drawn and rounded, but not yet
+// mirrored, into `pixels`.
+void augment(const Image& square, const Augmentation& augmentation, std::span<std::uint8_t> pixels);
 
 }  // namespace sagitta::data

@@ -93,7 +93,8 @@ Batch Loader::load(std::int64_t batch) const {
   const std::size_t end =
       std::min(slices_.records.size(), begin + static_cast<std::size_t>(options_.batch_size));
   const std::size_t per_image = static_cast<std::size_t>(options_.image_size) * options_.image_size * 3;
-  Batch result{.size = static_cast<std::int64_t>(end - begin), .pixels = {}, .labels = {}, .records = {}};
+  Batch result;
+  result.size = static_cast<std::int64_t>(end - begin);
   result.pixels.resize((end - begin) * per_image);
   for (std::size_t i = begin; i < end; ++i) {
     const std::size_t index = order_[i];
@@ -103,8 +104,9 @@ Batch Loader::load(std::int64_t batch) const {
     const random::Key key{options_.seed, kAugmentStream + static_cast<std::uint32_t>(epoch_),
                           static_cast<std::uint32_t>(index)};
     const Image square = letterbox(read_slice(slices_, record), options_.image_size);
-    to_network_input(square, draw(options_.augment, key), options_.normalization,
-                     std::span(result.pixels).subspan((i - begin) * per_image, per_image));
+    const Augmentation drawn = draw(options_.augment, key);
+    augment(square, drawn, std::span(result.pixels).subspan((i - begin) * per_image, per_image));
+    result.crop.insert(result.crop.end(), {0, 0, drawn.flip ? 1 : 0});
     for (std::size_t label : options_.labels) result.labels.push_back(record.labels[label]);
     result.records.push_back(index);
   }

@@ -1,4 +1,5 @@
-// Loader: batches of slices, decoded, augmented and normalized by threads ahead of the consumer.
+// Loader: batches of slices, decoded and augmented by threads ahead of the consumer. They are bytes, a
+// quarter of what floats would be to copy to a GPU; Backend::normalize_image makes them a network's input.
 // Invariant: the sequence of batches is a function of (slices, options, epoch) only; the number of threads
 // changes the speed and nothing else.
 #pragma once
@@ -23,7 +24,6 @@ struct LoaderOptions {
   bool shuffle = false;    // a new order each epoch
   bool drop_last = false;  // leave out an incomplete last batch (training: fixed shapes)
   AugmentOptions augment;
-  Normalization normalization;
   std::uint64_t seed = 0;
   int threads = 1;
   std::vector<std::size_t> labels;  // which of kLabelNames, in the order of the model's outputs
@@ -31,7 +31,8 @@ struct LoaderOptions {
 
 struct Batch {
   std::int64_t size = 0;
-  std::vector<float> pixels;         // [size, image_size, image_size, 3]
+  std::vector<std::uint8_t> pixels;  // [size, image_size, image_size, 3]
+  std::vector<std::int32_t> crop;    // [size, 3], as Backend::normalize_image takes it: 0, 0, mirrored
   std::vector<float> labels;         // [size, labels]; zeros for slices without labels
   std::vector<std::size_t> records;  // indices into the slice set
 };

@@ -14,7 +14,7 @@ class ImageClassifier : public nn::Module {
  public:
   explicit ImageClassifier(ModelConfig config) : config_(std::move(config)) { validate(config_); }
 
-  // pixels [N,H,W,C], normalized -> [N, labels]
+  // pixels [N,H,W,C], normalized, of the context's dtype -> [N, labels] of the same
   virtual autograd::Variable logits(const autograd::Variable& pixels) = 0;
 
   const ModelConfig& config() const { return config_; }

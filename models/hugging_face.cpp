@@ -109,6 +109,7 @@ void resample_positions(ImageClassifier& model, const safetensors::Entry& entry,
     const autograd::Variable stored(safetensors::read(entry, backend, tensor.memory.dtype()));
     backend.convert(autograd::interpolate_positions(stored, grid, grid).value(), tensor.memory);
   }
+  nn::refresh_copies(model);
   const auto side =
       static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(entry.shape[1] - 1))));
   notes.push_back(

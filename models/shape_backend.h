@@ -9,7 +9,7 @@
 
 namespace sagitta::models {
 
-class ShapeBackend final : public Backend {
+class ShapeBackend : public Backend {
  public:
   // One layer that ran.
   struct Call {
@@ -63,7 +63,7 @@ class ShapeBackend final : public Backend {
   void attention_backward(const AttentionParams&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                           const Tensor&, const Target&) override {}
   void max_pool(const PoolParams&, const Tensor&, Tensor&, Tensor&) override {}
-  void max_pool_backward(const Tensor&, const Tensor&, const Target&) override {}
+  void max_pool_backward(const PoolParams&, const Tensor&, const Tensor&, const Target&) override {}
   void global_avg_pool(const Tensor&, Tensor&) override {}
   void global_avg_pool_backward(const Tensor&, const Target&) override {}
   void prepend_token(const Tensor&, const Tensor&, const Tensor&, Tensor&) override {}
@@ -78,10 +78,10 @@ class ShapeBackend final : public Backend {
                              Tensor&) override {}
   void bce_with_logits(const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
                        Tensor&) override {}
-  void sgd(const SgdParams&, const DecaySegments&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
-           Tensor&) override {}
-  void adam(const AdamParams&, const DecaySegments&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
-            Tensor&, Tensor&) override {}
+  void normalize_image(const ImageParams&, const Tensor&, const Tensor&, Tensor&) override {}
+  void sgd(const SgdParams&, const ParameterUpdate&, Tensor&) override {}
+  void adam(const AdamParams&, const ParameterUpdate&, Tensor&, Tensor&) override {}
+  void update_loss_scale(const LossScaleParams&, const Tensor&, Tensor&) override {}
 
  private:
   std::vector<Call> calls_;

@@ -5,13 +5,11 @@
 namespace sagitta::nn {
 
 bool decays(DecayPolicy policy, Role role) {
-  const bool is_norm = role == Role::batch_norm_weight || role == Role::batch_norm_bias ||
-                       role == Role::layer_norm_weight || role == Role::layer_norm_bias;
   switch (policy) {
     case DecayPolicy::all: return true;
     case DecayPolicy::huggingface:
       return role == Role::weight || role == Role::embedding || role == Role::batch_norm_weight;
-    case DecayPolicy::torchvision: return !is_norm;
+    case DecayPolicy::torchvision: return !is_norm(role);
     case DecayPolicy::weights: return role == Role::weight;
   }
   return true;
@@ -36,6 +34,9 @@ ParameterArena::ParameterArena(Module& model, double weight_decay, DecayPolicy p
   const Tensor& first = entries_.front().parameter->value();
   values_ = zeros(first.backend(), {size}, first.dtype());
   gradients_ = zeros(first.backend(), {size}, first.dtype());
+  for (const Entry& entry : entries_)
+    if (const Tensor& copy = entry.parameter->copy(); copy && !copies_)
+      copies_ = zeros(first.backend(), {size}, copy.dtype());
   const auto segments = static_cast<std::int64_t>(ends.size());
   segments_ = {from_host(first.backend(), {segments}, ends), from_host(first.backend(), {segments}, decay)};
   for (const Entry& entry : entries_) {
@@ -43,13 +44,19 @@ ParameterArena::ParameterArena(Module& model, double weight_decay, DecayPolicy p
     require(parameter.value().dtype() == values_.dtype(), "arena: parameter {} is {}, expected {}",
             entry.name, name_of(parameter.value().dtype()), name_of(values_.dtype()));
     const std::int64_t end = entry.offset + parameter.shape().numel();
-    parameter.rebind(values_.slice(entry.offset, end).reshape(parameter.shape()),
-                     gradients_.slice(entry.offset, end).reshape(parameter.shape()));
+    const auto part_of = [&](const Tensor& buffer) {
+      return buffer ? buffer.slice(entry.offset, end).reshape(parameter.shape()) : Tensor();
+    };
+    parameter.rebind(part_of(values_), part_of(gradients_), part_of(copies_));
   }
 }
 
 void ParameterArena::clear_gradients() {
   for (const Entry& entry : entries_) entry.parameter->leaf().clear();
+}
+
+void ParameterArena::keep_gradients() {
+  for (const Entry& entry : entries_) entry.parameter->leaf().keep();
 }
 
 void ParameterArena::complete_gradients() {

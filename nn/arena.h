@@ -1,7 +1,8 @@
 // ParameterArena: every parameter of a model in one flat buffer, its gradients in another, in registration
-// order. Invariant: after construction parameters are views into values(), their gradients are written
-// straight into gradients(), so the optimizer, the gradient norm and an all-reduce are one call each. Offsets
-// are multiples of kAlignment elements; the padding between parameters is zero in both buffers and stays so.
+// order, and in a 16-bit context the copies that the ops read in a third. Invariant: after construction
+// parameters are views into values() and copies(), their gradients are written straight into gradients(), so
+// the optimizer, the gradient norm and an all-reduce are one call each. Offsets are multiples of kAlignment
+// elements; the padding between parameters is zero in all buffers and stays so.
 #pragma once
 #include <string>
 #include <vector>
@@ -35,17 +36,21 @@ class ParameterArena {
 
   Tensor& values() { return values_; }
   Tensor& gradients() { return gradients_; }
+  Tensor& copies() { return copies_; }  // empty without 16-bit copies
   const DecaySegments& segments() const { return segments_; }
   const std::vector<Entry>& entries() const { return entries_; }
 
   // Starts a new accumulation: the next backward() overwrites. Costs no memory traffic.
   void clear_gradients();
+  // Goes on with an accumulation: the next backward() adds. To be said in a captured step, which does not see
+  // the backward() before it; every gradient must have been filled or completed.
+  void keep_gradients();
   // Zeros the gradient of every parameter that backward() did not reach; call before reading gradients().
   void complete_gradients();
 
  private:
   std::vector<Entry> entries_;
-  Tensor values_, gradients_;  // [n]
+  Tensor values_, gradients_, copies_;  // [n]
   DecaySegments segments_;
 };
 

@@ -10,8 +10,8 @@ BatchNorm::BatchNorm(Module* parent, std::string name, const Context& context, s
       weight(this, "weight", context, {channels},
              {.init = Init::constant(1), .role = Role::batch_norm_weight}),
       bias(this, "bias", context, {channels}, {.init = Init::constant(0), .role = Role::batch_norm_bias}),
-      running_mean(this, "running_mean", context, {channels}, context.dtype(), 0),
-      running_var(this, "running_var", context, {channels}, context.dtype(), 1),
+      running_mean(this, "running_mean", context, {channels}, accumulate_dtype(context.dtype()), 0),
+      running_var(this, "running_var", context, {channels}, accumulate_dtype(context.dtype()), 1),
       num_batches_tracked(this, "num_batches_tracked", context, {}, DType::i64, 0),
       eps_(eps),
       momentum_(momentum) {}

@@ -89,6 +89,10 @@ std::vector<FileTensor> file_tensors(const Module& model) {
   return tensors;
 }
 
+void refresh_copies(const Module& model) {
+  for (const NamedParameter& named : model.named_parameters()) named.parameter->refresh_copy();
+}
+
 void load(Module& model, const std::vector<safetensors::File>& files, const LoadRules& rules) {
   std::map<std::string, const safetensors::Entry*> entries;  // by the model's names
   Problems problems;
@@ -124,6 +128,7 @@ void load(Module& model, const std::vector<safetensors::File>& files, const Load
     else if (!rules.keep.contains(tensors[i].name))
       tensors[i].memory.backend().fill(tensors[i].memory, 0);
   }
+  refresh_copies(model);
 }
 
 void save(const Module& model, const std::filesystem::path& path, const safetensors::Metadata& metadata) {

@@ -24,8 +24,10 @@ struct FileTensor {
   std::vector<std::int64_t> file_shape() const;
 };
 
-// Every parameter, then every buffer.
+// Every parameter (its value, not the 16-bit copy), then every buffer. Whoever writes to `memory` calls
+// refresh_copies() afterwards.
 std::vector<FileTensor> file_tensors(const Module& model);
+void refresh_copies(const Module& model);
 
 struct LoadRules {
   // The model's name for a name in the file; an empty result leaves the tensor out. Default: the same name.

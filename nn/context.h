@@ -1,4 +1,4 @@
-// Context: where a model lives - backend, dtype, and the step state its random ops read.
+// Context: where a model lives - backend, dtype of its activations, and the step state its random ops read.
 // Every layer takes it on construction. The model keeps handles only, so the Context may go before the model
 // does.
 #pragma once

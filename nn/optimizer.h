@@ -1,6 +1,7 @@
 // SGD and Adam(W) over a ParameterArena: one backend call per step, whatever the number of parameters.
 // The update equations are PyTorch's (torch.optim.SGD, Adam, AdamW); learning rate and step number are read
-// from the step state on the device.
+// from the step state on the device. With a loss scale a step whose gradient overflowed changes nothing but
+// the scale, without the host looking at it.
 #pragma once
 #include <memory>
 #include <string>
@@ -15,26 +16,40 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // Applies the gradients accumulated in the arena, then forgets them.
   void step(const Tensor& step_state);
-  // L2 norm of the gradient that the last step() applied, before clipping.
+  // L2 norm of the gradient of the last step(), before clipping and with the loss scale taken out. Not
+  // finite: with a loss scale, that step was skipped.
   double gradient_norm() const;
-  // What a checkpoint must keep besides the values: the moments, by name; restored in place.
-  virtual std::vector<std::pair<std::string, Tensor>> state() = 0;
+  // What a checkpoint must keep besides the values: moments and loss scale, by name; restored in place.
+  std::vector<std::pair<std::string, Tensor>> state();
+
+  // From now on the loss is multiplied by a factor that adapts itself (Micikevicius et al., "Mixed precision
+  // training", 2017), as gradients in f16 need; the first factor is PyTorch's.
+  void scale_loss(const LossScaleParams& params = {}, double first_factor = 65536);
+  // f32 [3] (LossScale in tensor/op_params.h); empty without one. backward() is to start from its first
+  // element.
+  const Tensor& loss_scale() const { return loss_scale_; }
 
  protected:
   explicit Optimizer(ParameterArena& arena);
-  virtual void update(const Tensor& step_state) = 0;
+  virtual void update(const ParameterUpdate& update) = 0;
+  virtual std::vector<std::pair<std::string, Tensor>> moments() = 0;
 
   ParameterArena& arena_;
-  Tensor norm2_;  // [1], squared gradient norm
+
+ private:
+  Tensor norm2_;       // [1], squared gradient norm
+  Tensor loss_scale_;  // f32 [3], or empty
+  Tensor used_scale_;  // the loss scale that norm2_ belongs to
+  LossScaleParams loss_scale_params_;
 };
 
 class Sgd final : public Optimizer {
  public:
   Sgd(ParameterArena& arena, const SgdParams& params);
-  std::vector<std::pair<std::string, Tensor>> state() override;
 
  protected:
-  void update(const Tensor& step_state) override;
+  void update(const ParameterUpdate& update) override;
+  std::vector<std::pair<std::string, Tensor>> moments() override;
 
  private:
   SgdParams params_;
@@ -44,10 +59,10 @@ class Sgd final : public Optimizer {
 class Adam final : public Optimizer {
  public:
   Adam(ParameterArena& arena, const AdamParams& params);
-  std::vector<std::pair<std::string, Tensor>> state() override;
 
  protected:
-  void update(const Tensor& step_state) override;
+  void update(const ParameterUpdate& update) override;
+  std::vector<std::pair<std::string, Tensor>> moments() override;
 
  private:
   AdamParams params_;

@@ -1,15 +1,23 @@
 #include "nn/parameter.h"
 
+#include "autograd/cast.h"
 #include "nn/module.h"
 #include "tensor/error.h"
 
 namespace sagitta::nn {
 
+bool is_norm(Role role) {
+  return role == Role::batch_norm_weight || role == Role::batch_norm_bias ||
+         role == Role::layer_norm_weight || role == Role::layer_norm_bias;
+}
+
 Parameter::Parameter(Module* owner, std::string name, const Context& context, const Shape& shape,
                      ParameterOptions options)
     : name_(std::move(name)),
       options_(std::move(options)),
-      variable_(autograd::leaf(zeros(context.backend(), shape, context.dtype()))) {
+      master_(autograd::leaf(zeros(context.backend(), shape, accumulate_dtype(context.dtype())))) {
+  if (is_half(context.dtype()) && !is_norm(options_.role))
+    copy_ = zeros(context.backend(), shape, context.dtype());
   owner->register_parameter(*this);
 }
 
@@ -18,14 +26,26 @@ void Parameter::assign(const std::vector<double>& values) {
   const Tensor source = from_host(backend, shape(), values);
   Tensor destination = value();
   backend.convert(source, destination);
+  refresh_copy();
 }
 
-void Parameter::rebind(Tensor value, Tensor gradient) {
-  require(value.shape() == shape() && gradient.shape() == shape(),
+autograd::Variable Parameter::variable() const {
+  return copy_ ? autograd::record(copy_, {master_}, autograd::Cast{}) : master_;
+}
+
+void Parameter::refresh_copy() {
+  if (copy_) value().backend().convert(value(), copy_);
+}
+
+void Parameter::rebind(Tensor value, Tensor gradient, Tensor copy) {
+  require(value.shape() == shape() && gradient.shape() == shape() && (!copy_ || copy.shape() == shape()),
           "parameter {}: cannot move {} into {} and {}", name_, shape(), value.shape(), gradient.shape());
-  value.backend().convert(variable_.value(), value);
+  value.backend().convert(master_.value(), value);
   leaf().bind(std::move(gradient));
-  variable_ = autograd::Variable(std::move(value), variable_.node());
+  master_ = autograd::Variable(std::move(value), master_.node());
+  if (!copy_) return;
+  copy_ = std::move(copy);
+  refresh_copy();
 }
 
 Buffer::Buffer(Module* owner, std::string name, const Context& context, const Shape& shape, DType dtype,

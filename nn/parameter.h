@@ -1,7 +1,9 @@
 // Parameter and Buffer: the trained and the merely remembered state of a module.
 // Invariant: a parameter's full name is its Hugging Face name, so reading a checkpoint is a lookup. It
 // declares its file layout (never guessed from a shape) and may stand for several file tensors as consecutive
-// row slices (fused q, k, v).
+// row slices (fused q, k, v). Value and gradient are f32 (f64 in an f64 context) whatever the context
+// computes in: a 16-bit value could not hold a small update. In a 16-bit context all but the norms'
+// parameters have a rounded copy beside the value; ops read the copy, everything else the value.
 #pragma once
 #include <string>
 #include <vector>
@@ -20,7 +22,7 @@ enum class FileLayout {
   oihw,  // convolution weights: file [O,I,KH,KW], memory [O,KH,KW,I]
 };
 
-// What a parameter is to the optimizer: decides weight decay (nn/arena.h).
+// What a parameter is to the optimizer: decides weight decay (nn/arena.h), and for norms that it has no copy.
 enum class Role {
   weight,
   bias,
@@ -30,6 +32,7 @@ enum class Role {
   layer_norm_bias,
   embedding
 };
+bool is_norm(Role role);
 
 // Rows [begin, end) of a parameter that have a file name of their own, relative to the module.
 struct FileSlice {
@@ -53,26 +56,32 @@ class Parameter {
   Parameter(const Parameter&) = delete;
   Parameter& operator=(const Parameter&) = delete;
 
-  const autograd::Variable& variable() const { return variable_; }
-  operator const autograd::Variable&() const { return variable_; }
-  const Tensor& value() const { return variable_.value(); }
-  const Shape& shape() const { return variable_.shape(); }
+  // What ops take: the value or, if there is one, its copy, through which the gradient reaches the value.
+  autograd::Variable variable() const;
+  operator autograd::Variable() const { return variable(); }
+  const Tensor& value() const { return master_.value(); }
+  const Tensor& copy() const { return copy_; }  // empty: none
+  const Shape& shape() const { return value().shape(); }
   const std::string& name() const { return name_; }
   const Init& init() const { return options_.init; }
   Role role() const { return options_.role; }
   FileLayout layout() const { return options_.layout; }
   const std::vector<FileSlice>& slices() const { return options_.slices; }
 
-  autograd::Leaf& leaf() const { return static_cast<autograd::Leaf&>(*variable_.node()); }
-  // Overwrites the value (row-major, as in memory).
+  autograd::Leaf& leaf() const { return static_cast<autograd::Leaf&>(*master_.node()); }
+  // Overwrites the value (row-major, as in memory) and the copy.
   void assign(const std::vector<double>& values);
-  // Moves value and gradient into the given memory of equal shape, keeping the value.
-  void rebind(Tensor value, Tensor gradient);
+  // Rounds the value into the copy again, after the value was written to directly.
+  void refresh_copy();
+  // Moves value, gradient and copy into the given memory of equal shape, keeping the value. `copy` is not
+  // looked at when there is none.
+  void rebind(Tensor value, Tensor gradient, Tensor copy);
 
  private:
   std::string name_;
   ParameterOptions options_;
-  autograd::Variable variable_;
+  autograd::Variable master_;
+  Tensor copy_;
 };
 
 // State that no gradient reaches: running statistics, counters.

@@ -1,13 +1,16 @@
 // Backend: the contract between the math of autograd/ and the kernels of a device, on one page.
 // Rules that hold for every method:
 //   - destination passing: outputs are allocated by the caller with the documented shape; every element is
-//   written;
+//     written;
 //   - asynchronous on the backend's one stream; no host value is returned except by read();
 //   - inputs and outputs live on this backend and do not overlap, unless a method says it may work in place;
 //   - gradients go to a Target {dst, accumulate}: an empty dst means "not wanted", accumulate means "add to
-//   what is
-//     there", otherwise dst is overwritten without being read;
-//   - shapes are checked in autograd/; a backend may rely on them. dtype is dispatched inside the backend.
+//     what is there", otherwise dst is overwritten without being read;
+//   - shapes and dtypes are checked in autograd/; a backend may rely on them. dtype is dispatched inside the
+//     backend;
+//   - an op has one dtype, that of its data. Where that is 16 bits (bf16, f16; GPUs only), sums run in f32,
+//     and these tensors are f32 as well (accumulate_dtype): gamma, beta, running_*, mean, rstd, lse and their
+//     gradients. Losses and optimizers are f32 altogether; autograd::cast stands between.
 // Primitive ops are pure virtual, so a missing kernel does not compile. Fused ops have a default that
 // composes primitives (backend.cpp); a test holds every override against it.
 #pragma once
@@ -48,13 +51,25 @@ struct DecaySegments {
   Tensor decay;  // f32 [S]
 };
 
+// What an optimizer step works on: flat buffers of equal length n, and what is read from device memory so
+// that a captured step can be replayed.
+struct ParameterUpdate {
+  DecaySegments segments;
+  Tensor state;       // a StepState
+  Tensor norm2;       // [1] squared_norm(gradient), read when params.max_norm > 0 or with a loss scale
+  Tensor loss_scale;  // f32 [3] (kLossScale...), or empty. The gradient is divided by the scale; the whole
+                      // update is skipped when norm2 is not finite
+  Tensor gradient;    // [n]. Clipping multiplies it by min(1, max_norm / (norm + 1e-6))
+  Tensor values;      // [n], updated
+  Tensor copy;        // 16-bit [n], receives the rounded values; may be empty
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual Device device() const = 0;
 
   // ---- memory
-  // ------------------------------------------------------------------------------------------------------
   virtual void* allocate(std::size_t bytes) = 0;  // aligned to 64 bytes; 0 bytes is allowed
   virtual void release(void* memory, std::size_t bytes) = 0;
   virtual MemoryUse memory_use() const = 0;
@@ -64,11 +79,10 @@ class Backend {
   virtual void fill(Tensor& y, double value) = 0;        // any dtype
   virtual void convert(const Tensor& x, Tensor& y) = 0;  // y = x, casting between dtypes; same dtype: a copy
   virtual void increment(Tensor& counter) = 0;           // i64: every element + 1
-  // y = alpha * x (floating point).
+  // y = alpha * x (floating point; y may have another floating dtype than x).
   virtual void scale(const Tensor& x, double alpha, const Target& y) = 0;
 
   // ---- elementwise
-  // -------------------------------------------------------------------------------------------------
   virtual void unary(UnaryOp op, const Tensor& x, Tensor& y) = 0;  // may work in place
   // dx = dy * op'(.); `saved` is what saves_of(op) names (empty for Saves::nothing). dx may be dy.
   virtual void unary_backward(UnaryOp op, const Tensor& saved, const Tensor& dy, const Target& dx) = 0;
@@ -77,13 +91,13 @@ class Backend {
   // a and b are empty for Saves::nothing.
   virtual void binary_backward(BinaryOp op, const Tensor& a, const Tensor& b, const Tensor& dy,
                                const Target& da, const Target& db) = 0;
-  virtual void scale_by(const Tensor& x, const Tensor& scalar, const Target& y) = 0;  // y = x * scalar[0]
-  virtual void sum(const Tensor& x, Tensor& y) = 0;                                   // y [1] = sum of x
-  virtual void squared_norm(const Tensor& x, Tensor& y) = 0;                          // y [1] = sum of x^2
+  // y = x * scalar[0]; scalar has the accumulate_dtype of x.
+  virtual void scale_by(const Tensor& x, const Tensor& scalar, const Target& y) = 0;
+  virtual void sum(const Tensor& x, Tensor& y) = 0;           // y [1] = sum of x, of x's dtype
+  virtual void squared_norm(const Tensor& x, Tensor& y) = 0;  // y [1] = sum of x^2; f32 or f64
 
   // ---- matrix products
-  // --------------------------------------------------------------------------------------------- y [M,N] =
-  // op(a) op(b); a is [M,K] or, transposed, [K,M]; b is [K,N] or [N,K].
+  // y [M,N] = op(a) op(b); a is [M,K] or, transposed, [K,M]; b is [K,N] or [N,K].
   virtual void matmul(const MatmulParams& params, const Tensor& a, const Tensor& b, const Target& y) = 0;
   virtual void add_bias(const Tensor& x, const Tensor& bias,
                         Tensor& y) = 0;                         // [..,N] + [N]; may work in place
@@ -98,7 +112,6 @@ class Backend {
                                const Target& dbias);
 
   // ---- convolution: x [N,H,W,I], weight [O,KH,KW,I], y [N,OH,OW,O]
-  // -----------------------------------------------------
   virtual void conv2d(const Conv2dParams& params, const Tensor& x, const Tensor& weight, Tensor& y) = 0;
   virtual void conv2d_backward_input(const Conv2dParams& params, const Tensor& weight, const Tensor& dy,
                                      const Target& dx) = 0;
@@ -106,9 +119,8 @@ class Backend {
                                       const Target& dweight) = 0;
 
   // ---- normalization
-  // ----------------------------------------------------------------------------------------------- Batch
-  // norm over all axes but the last (Ioffe and Szegedy, 2015). gamma, beta, running_*, mean, rstd are [C].
-  // Training: mean and rstd = 1/sqrt(biased variance + eps) of the batch are written, running statistics
+  // Batch norm over all axes but the last (Ioffe and Szegedy, 2015). gamma, beta, running_*, mean, rstd are
+  // [C]. Training: mean and rstd = 1/sqrt(biased variance + eps) of the batch are written, running statistics
   // updated (with the unbiased variance, as PyTorch does). Otherwise mean and rstd are those of the running
   // statistics.
   virtual void batch_norm(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
@@ -138,7 +150,7 @@ class Backend {
                               const Tensor& beta, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd);
 
   // ---- attention (Vaswani et al., 2017)
-  // ---------------------------------------------------------------------------- qkv [B,T,3,H,D] packed as
+  // qkv [B,T,3,H,D] packed as
   // [B,T,3*H*D]; y [B,T,H*D] = dropout(softmax(scale q k^T)) v per head; lse [B,H,T] is the log-sum-exp of
   // the scaled scores, all that backward needs besides qkv and y. `state` (a StepState) may be empty when
   // params.dropout is 0. The mask of score (b,h,i,j) is element ((b*H + h)*T + i)*T + j of the stream.
@@ -149,17 +161,16 @@ class Backend {
                                   const Target& dqkv) = 0;
 
   // ---- pooling
-  // -----------------------------------------------------------------------------------------------------
   // indices i32 like y: which pixel h*W+w of its image won; ties go to the first in row-major order, NaN
   // wins.
   virtual void max_pool(const PoolParams& params, const Tensor& x, Tensor& y, Tensor& indices) = 0;
-  virtual void max_pool_backward(const Tensor& indices, const Tensor& dy, const Target& dx) = 0;
+  virtual void max_pool_backward(const PoolParams& params, const Tensor& indices, const Tensor& dy,
+                                 const Target& dx) = 0;
   virtual void global_avg_pool(const Tensor& x, Tensor& y) = 0;  // [N,H,W,C] -> [N,C]
   virtual void global_avg_pool_backward(const Tensor& dy, const Target& dx) = 0;
 
   // ---- tokens
-  // ------------------------------------------------------------------------------------------------------ y
-  // [B,T+1,D]: row 0 is cls [D], then patches [B,T,D]; positions [T+1,D] are added to every image.
+  // y [B,T+1,D]: row 0 is cls [D], then patches [B,T,D]; positions [T+1,D] are added to every image.
   virtual void prepend_token(const Tensor& patches, const Tensor& cls, const Tensor& positions,
                              Tensor& y) = 0;
   virtual void prepend_token_backward(const Tensor& dy, const Target& dpatches, const Target& dcls,
@@ -171,35 +182,41 @@ class Backend {
   virtual void resize_bicubic_backward(const Tensor& dy, const Target& dx) = 0;
 
   // ---- dropout
-  // -----------------------------------------------------------------------------------------------------
   // Element i survives when random::uniform(mask_key(state, stream), i) >= p.
   virtual void dropout(const DropoutParams& params, const Tensor& state, const Tensor& x, Tensor& y) = 0;
   virtual void dropout_backward(const DropoutParams& params, const Tensor& state, const Tensor& dy,
                                 const Target& dx) = 0;
 
   // ---- losses: the mean loss [1] and its gradient by the logits, in one sweep
-  // ---------------------------------------- logits [B,K], labels i64 [B].
+  // logits [B,K], labels i64 [B].
   virtual void softmax_cross_entropy(const CrossEntropyParams& params, const Tensor& logits,
                                      const Tensor& labels, Tensor& loss, Tensor& dlogits) = 0;
   // logits, targets [B,K]; pos_weight [K] and weight [B,K] may be empty. Mean over B*K, as BCEWithLogitsLoss.
   virtual void bce_with_logits(const Tensor& logits, const Tensor& targets, const Tensor& pos_weight,
                                const Tensor& weight, Tensor& loss, Tensor& dlogits) = 0;
 
+  // ---- input
+  // y [N,H,W,C] = (pixels / 255 - mean[c]) / std[c] for the windows of pixels u8 [N,H',W',C] that `crop`
+  // i32 [N,3] names: image n starts at row crop[n][0] and column crop[n][1] (what lies outside the picture is
+  // 0 = air), and is mirrored left to right when crop[n][2] is not 0.
+  virtual void normalize_image(const ImageParams& params, const Tensor& pixels, const Tensor& crop,
+                               Tensor& y) = 0;
+
   // ---- optimizers: one call for the whole flat parameter buffer
-  // -------------------------------------------------------- `norm2` [1] is squared_norm(gradient), read when
-  // params.max_norm > 0; the gradient is then multiplied by min(1, max_norm / (sqrt(norm2) + 1e-6)). Learning
-  // rate and step come from `state` (a StepState). momentum [n] starts as zeros; it may be empty when
-  // params.momentum is 0.
-  virtual void sgd(const SgdParams& params, const DecaySegments& segments, const Tensor& state,
-                   const Tensor& norm2, const Tensor& gradient, Tensor& momentum, Tensor& values) = 0;
-  virtual void adam(const AdamParams& params, const DecaySegments& segments, const Tensor& state,
-                    const Tensor& norm2, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
-                    Tensor& values) = 0;
+  // Learning rate and step come from update.state; see ParameterUpdate. Moments [n] start as zeros; momentum
+  // may be empty when params.momentum is 0.
+  virtual void sgd(const SgdParams& params, const ParameterUpdate& update, Tensor& momentum) = 0;
+  virtual void adam(const AdamParams& params, const ParameterUpdate& update, Tensor& first_moment,
+                    Tensor& second_moment) = 0;
+  // After an update: a finite norm2 counts a good step and multiplies the scale by params.growth after every
+  // params.interval of them; another one multiplies it by params.backoff and counts a skipped step.
+  virtual void update_loss_scale(const LossScaleParams& params, const Tensor& norm2, Tensor& loss_scale) = 0;
 
   // ---- capture
-  // -----------------------------------------------------------------------------------------------------
-  // Records `work`, which must not read() and must use fixed shapes; replay() runs it again on the same
-  // memory. The default simply calls the function again.
+  // Nothing runs yet: every replay() does `work` exactly once, on the same memory. `work` must not read() and
+  // must use fixed shapes and fixed tensors, since a GPU calls the function twice only: the first replay runs
+  // it (and chooses algorithms), the second records it, and all later ones launch the record. The default
+  // calls the function each time.
   virtual std::unique_ptr<Captured> capture(std::function<void()> work);
 };
 

@@ -14,7 +14,8 @@ namespace sagitta {
 struct StepState {
   std::uint64_t seed = 0;
   std::uint32_t micro_step = 0;      // counts forward passes: keys the random numbers of dropout
-  std::uint32_t optimizer_step = 1;  // counts parameter updates from 1: Adam's bias correction
+  std::uint32_t optimizer_step = 1;  // counts parameter updates from 1: Adam's bias correction, which leaves
+                                     // out the steps that a loss scale skipped
   double learning_rate = 0;
 };
 
@@ -66,6 +67,21 @@ struct DropoutParams {
 struct CrossEntropyParams {
   double label_smoothing = 0;
   std::int64_t ignore_index = -100;  // rows with this label count neither in the loss nor in the mean
+};
+
+struct ImageParams {
+  float mean[4] = {};  // per channel, of values scaled to [0, 1]; at most 4 channels
+  float std[4] = {1, 1, 1, 1};
+};
+
+// The elements of a loss-scale tensor, f32 [3]: what the loss is multiplied by so that small gradients do not
+// vanish in f16, and how it is doing. Counts stay far below 2^24, so that f32 holds them exactly.
+enum LossScale { kLossScaleFactor = 0, kLossScaleGoodSteps = 1, kLossScaleSkippedSteps = 2 };
+
+struct LossScaleParams {  // the defaults of PyTorch's GradScaler
+  double growth = 2;
+  double backoff = 0.5;
+  int interval = 2000;
 };
 
 struct SgdParams {

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <type_traits>
 #include <utility>
 
 #include "tensor/error.h"
+#include "tensor/half.h"
 #include "tensor/safetensors_header.h"
 
 namespace sagitta::safetensors {
@@ -52,16 +52,6 @@ T load(const std::byte* address) {
   T value;
   std::memcpy(&value, address, sizeof value);
   return value;
-}
-
-float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
-
-// IEEE 754 binary16 -> binary32, exact, subnormals and NaN included.
-float from_f16(std::uint16_t bits) {
-  const std::uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, fraction = bits & 0x3FFu;
-  if (exponent == 0) return (sign ? -1.0f : 1.0f) * static_cast<float>(fraction) * 0x1p-24f;
-  const std::uint32_t wide = exponent == 31 ? 255 : exponent + 112;
-  return std::bit_cast<float>(sign | (wide << 23) | (fraction << 13));
 }
 
 template <class To, class From>
@@ -156,8 +146,8 @@ std::vector<T> values_of(const Entry& entry) {
   if constexpr (std::is_floating_point_v<T>) {
     if (type == "F32") return decode_all<float, T>(entry, kAsIs);
     if (type == "F64") return decode_all<double, T>(entry, kAsIs);
-    if (type == "F16") return decode_all<std::uint16_t, T>(entry, from_f16);
-    if (type == "BF16") return decode_all<std::uint16_t, T>(entry, from_bf16);
+    if (type == "F16") return decode_all<std::uint16_t, T>(entry, float_from_f16);
+    if (type == "BF16") return decode_all<std::uint16_t, T>(entry, float_from_bf16);
   }
   if (type == "I64") return decode_all<std::int64_t, T>(entry, kAsIs);
   if (type == "I32") return decode_all<std::int32_t, T>(entry, kAsIs);

@@ -33,14 +33,14 @@ Tensor positive_like(const Tensor& like, const Shape& shape) {
   return tensor_like(like, shape, values);
 }
 
-RunningStatistics running(const Variable& x) {
-  const Shape channels{x.shape().back()};
-  return {random_like(x.value(), channels, 90), positive_like(x.value(), channels)};
-}
+// f32 in place of a 16-bit type: what the parameters of norms and the logits of losses are.
+Variable widened(const Variable& x) { return cast(x, accumulate_dtype(x.value().dtype())); }
 
 Variable run_batch_norm(const Inputs& in, const Variable& residual, const BatchNormParams& params) {
-  RunningStatistics statistics = running(in[0]);
-  return batch_norm(in[0], in[1], in[2], residual, statistics, params);
+  const Variable gamma = widened(in[1]), beta = widened(in[2]);
+  RunningStatistics statistics{random_like(gamma.value(), gamma.shape(), 90),
+                               positive_like(gamma.value(), gamma.shape())};
+  return batch_norm(in[0], gamma, beta, residual, statistics, params);
 }
 
 // Tables, kept one case to a few lines.
@@ -75,6 +75,13 @@ std::vector<OpCase> binary_cases() {
        [](const Inputs& in) { return binary(BinaryOp::mul, in[0], in[1]); }},
       {"scale", "scale", {{4, 3}}, Domain::normal, [](const Inputs& in) { return scale(in[0], -2.5); }},
       {"sum", "sum", {{4, 3, 2}}, Domain::normal, [](const Inputs& in) { return sum(in[0]); }},
+      {"cast", "cast to f32 and back", {{3, 7}}, Domain::normal,
+       [](const Inputs& in) { return cast(cast(in[0], DType::f32), in[0].value().dtype()); }, 8},
+      {"cast", "cast used twice", {{3, 7}}, Domain::normal,
+       [](const Inputs& in) {
+         const Variable f32 = cast(in[0], DType::f32);
+         return add(f32, scale(f32, 3));
+       }, 8},
   };
 }
 
@@ -147,12 +154,12 @@ std::vector<OpCase> norm_cases() {
   cases.push_back({"batch_norm", "batch_norm of a wide matrix", {{6, 37}, {37}, {37}}, Domain::normal,
                    [](const Inputs& in) { return run_batch_norm(in, {}, {}); }});
   cases.push_back({"layer_norm", "layer_norm", {{2, 3, 7}, {7}, {7}}, Domain::normal,
-                   [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-12); }});
+                   [](const Inputs& in) { return layer_norm(in[0], widened(in[1]), widened(in[2]), 1e-12); }});
   cases.push_back({"layer_norm", "layer_norm of one wide row", {{1, 67}, {67}, {67}}, Domain::normal,
-                   [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-5); }});
+                   [](const Inputs& in) { return layer_norm(in[0], widened(in[1]), widened(in[2]), 1e-5); }});
   cases.push_back({"add_layer_norm", "add_layer_norm", {{2, 3, 7}, {2, 3, 7}, {7}, {7}}, Domain::normal,
                    [](const Inputs& in) {
-                     const auto [stream, y] = add_layer_norm(in[0], in[1], in[2], in[3], 1e-6);
+                     const auto [stream, y] = add_layer_norm(in[0], in[1], widened(in[2]), widened(in[3]), 1e-6);
                      return add(scale(stream, 0.3), y);  // both outputs are used, as in a transformer block
                    }});
   return cases;
@@ -199,19 +206,23 @@ std::vector<OpCase> loss_cases() {
       {"softmax_cross_entropy", "softmax_cross_entropy", {{3, 5}}, Domain::normal,
        [](const Inputs& in) {
          const Tensor labels = from_host<std::int64_t>(in[0].value().backend(), {3}, {4, 0, 2});
-         return softmax_cross_entropy(in[0], labels);
+         return softmax_cross_entropy(widened(in[0]), labels);
        }},
       {"softmax_cross_entropy", "softmax_cross_entropy smoothed, one row ignored", {{3, 5}}, Domain::normal,
        [](const Inputs& in) {
          const Tensor labels = from_host<std::int64_t>(in[0].value().backend(), {3}, {4, -100, 2});
-         return softmax_cross_entropy(in[0], labels, {.label_smoothing = 0.1});
+         return softmax_cross_entropy(widened(in[0]), labels, {.label_smoothing = 0.1});
        }},
       {"bce_with_logits", "bce_with_logits", {{4, 3}}, Domain::normal,
-       [](const Inputs& in) { return bce_with_logits(in[0], targets_like(in[0].value(), {4, 3})); }},
+       [](const Inputs& in) {
+         const Variable logits = widened(in[0]);
+         return bce_with_logits(logits, targets_like(logits.value(), {4, 3}));
+       }},
       {"bce_with_logits", "bce_with_logits weighted", {{4, 3}}, Domain::normal,
        [](const Inputs& in) {
-         const Tensor& like = in[0].value();
-         return bce_with_logits(in[0], targets_like(like, {4, 3}), positive_like(like, {3}),
+         const Variable logits = widened(in[0]);
+         const Tensor& like = logits.value();
+         return bce_with_logits(logits, targets_like(like, {4, 3}), positive_like(like, {3}),
                                 positive_like(like, {4, 3}));
        }},
       {"recompute", "recompute of a block", {{3, 4}, {5, 4}, {5}}, Domain::normal,

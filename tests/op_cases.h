@@ -22,7 +22,10 @@ struct OpCase {
   std::string name;  // what is special about this case
   std::vector<Shape> inputs;
   Domain domain = Domain::normal;
+  // Takes inputs of any computing dtype, all alike; casts within where an op wants f32 beside 16 bits.
   std::function<autograd::Variable(const std::vector<autograd::Variable>&)> run;
+  // Distance for central differences; large where the op is linear and its values are rounded.
+  double step = 1e-5;
 };
 
 const std::vector<OpCase>& op_cases();

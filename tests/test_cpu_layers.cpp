@@ -158,7 +158,7 @@ TEST_CASE(
             dx[winner] += values_of(dy)[out];
           }
     CHECK(difference(y, expected) == 0);
-    check_target(shape, dtype, dx, [&](const Target& t) { b.max_pool_backward(indices, dy, t); });
+    check_target(shape, dtype, dx, [&](const Target& t) { b.max_pool_backward({}, indices, dy, t); });
 
     Tensor average = poisoned({3, 67}, dtype);
     const Tensor daverage = random_tensor({3, 67}, dtype, 3);
@@ -264,7 +264,7 @@ TEST_CASE("layers of an empty batch do not crash") {
   CHECK(values_of(gamma) == Values(8, 0.0));
   Tensor pooled(b, {0, 2, 2, 8}, dtype), indices(b, {0, 2, 2, 8}, DType::i32), averages(b, {0, 8}, dtype);
   b.max_pool({}, none, pooled, indices);
-  b.max_pool_backward(indices, pooled, {none});
+  b.max_pool_backward({}, indices, pooled, {none});
   b.global_avg_pool(none, averages);
   b.global_avg_pool_backward(averages, {none});
 }

@@ -145,12 +145,17 @@ TEST_CASE("SGD and Adam follow PyTorch's update equations over decay segments, w
           b.squared_norm(gradient, norm2);
           const double clip =
               max_norm > 0 ? std::min(1.0, max_norm / (std::sqrt(scalar_of(norm2)) + 1e-6)) : 1;
-          const Tensor state = state_tensor({.optimizer_step = step, .learning_rate = rate});
+          const ParameterUpdate update{.segments = segments,
+                                       .state = state_tensor({.optimizer_step = step, .learning_rate = rate}),
+                                       .norm2 = norm2,
+                                       .loss_scale = {},
+                                       .gradient = gradient,
+                                       .values = values,
+                                       .copy = {}};
           if (adam)
-            b.adam({.decoupled = decoupled, .max_norm = max_norm}, segments, state, norm2, gradient, m, v,
-                   values);
+            b.adam({.decoupled = decoupled, .max_norm = max_norm}, update, m, v);
           else
-            b.sgd({mu, nesterov, max_norm}, segments, state, norm2, gradient, m, values);
+            b.sgd({mu, nesterov, max_norm}, update, m);
           for (Index index = 0; index < n; ++index) {
             const std::size_t i = static_cast<std::size_t>(index);
             const double decay = decay_of(index);
@@ -172,4 +177,103 @@ TEST_CASE("SGD and Adam follow PyTorch's update equations over decay segments, w
       }
     }
   });
+}
+
+TEST_CASE("a loss scale is taken out of the gradient before clipping, and what overflowed changes nothing") {
+  const Index n = 1000;
+  const double factor = 1024;
+  const DecaySegments segments{from_host<std::int64_t>(b, {1}, {n}), from_host<float>(b, {1}, {0.1F})};
+  for (const bool adam : {false, true}) {
+    CAPTURE(adam);
+    Tensor plain = random_tensor({n}, DType::f32, 1), scaled = random_tensor({n}, DType::f32, 1);
+    Tensor m = zeros(b, {n}, DType::f32), v = m.like(), scaled_m = m.like(), scaled_v = m.like();
+    for (Tensor* moment : {&v, &scaled_m, &scaled_v}) b.fill(*moment, 0);
+    Tensor copy = full(b, {n}, DType::bf16, 0);
+    Tensor scale = from_host<float>(b, {3}, {static_cast<float>(factor), 5, 0});
+    std::uint32_t scaled_step = 1;
+    const auto step = [&](Tensor& values, Tensor& first, Tensor& second, const Tensor& gradient,
+                          std::uint32_t number, const Tensor& loss_scale) {
+      Tensor norm2(b, {1}, DType::f32);
+      b.squared_norm(gradient, norm2);
+      const ParameterUpdate update{.segments = segments,
+                                   .state = state_tensor({.optimizer_step = number, .learning_rate = 0.05}),
+                                   .norm2 = norm2,
+                                   .loss_scale = loss_scale,
+                                   .gradient = gradient,
+                                   .values = values,
+                                   .copy = loss_scale ? copy : Tensor()};
+      if (adam)
+        b.adam({.max_norm = 2}, update, first, second);
+      else
+        b.sgd({.momentum = 0.9, .max_norm = 2}, update, first);
+      if (loss_scale) b.update_loss_scale({.interval = 100}, norm2, scale);
+    };
+    for (std::uint32_t number = 1; number <= 4; ++number) {
+      const Tensor gradient = random_tensor({n}, DType::f32, 20 + number);
+      Tensor large = gradient.like();
+      b.scale(gradient, factor, {large});
+      if (number == 3) {
+        // An overflow in between: the step is counted by the caller, but must leave no trace.
+        const Values before = values_of(scaled), first = values_of(scaled_m), copied = values_of(copy);
+        Tensor overflowed = large.like();
+        b.scale(large, 1e38, {overflowed});
+        step(scaled, scaled_m, scaled_v, overflowed, scaled_step++, scale);
+        CHECK(values_of(scaled) == before);
+        CHECK(values_of(scaled_m) == first);
+        CHECK(values_of(copy) == copied);
+        CHECK(values_of(scale) == Values{factor / 2, 0, 1});
+        scale = from_host<float>(b, {3}, {static_cast<float>(factor), 0, 1});
+      }
+      step(plain, m, v, gradient, number, {});
+      step(scaled, scaled_m, scaled_v, large, scaled_step++, scale);
+      CHECK(difference(scaled, values_of(plain)) < 1e-6);
+      CHECK(values_of(copy) == values_of(tensor_of({n}, DType::bf16, values_of(scaled))));
+    }
+  }
+}
+
+TEST_CASE("the loss scale grows after enough good steps and backs off after a bad one") {
+  Tensor scale = from_host<float>(b, {3}, {8, 0, 0});
+  const LossScaleParams params{.growth = 4, .backoff = 0.25, .interval = 3};
+  const auto after = [&](double norm2) {
+    b.update_loss_scale(params, full(b, {1}, DType::f32, norm2), scale);
+    return values_of(scale);
+  };
+  CHECK(after(1) == Values{8, 1, 0});
+  CHECK(after(0) == Values{8, 2, 0});
+  CHECK(after(1e30) == Values{32, 0, 0});
+  CHECK(after(1) == Values{32, 1, 0});
+  CHECK(after(kNaN) == Values{8, 0, 1});
+  CHECK(after(std::numeric_limits<double>::infinity()) == Values{2, 0, 2});
+}
+
+TEST_CASE("pictures are cut, mirrored and normalized; what lies outside is air") {
+  const Shape in{2, 5, 6, 3}, out{2, 4, 5, 3};
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(in.numel()));
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 37 + 11);
+  const ImageParams params{.mean = {0.5F, 0.25F, 0.1F}, .std = {0.5F, 0.2F, 0.3F}};
+  const std::vector<std::int32_t> crops{0, 0, 0, 1, 1, 1, -2, 3, 0, 3, -4, 1, -9, 0, 0, 0, 60, 1};
+  for (std::size_t first = 0; first < crops.size(); first += 6) {
+    CAPTURE(first);
+    const std::vector<std::int32_t> crop(crops.begin() + static_cast<std::ptrdiff_t>(first),
+                                         crops.begin() + static_cast<std::ptrdiff_t>(first) + 6);
+    Values expected;
+    for (Index n = 0; n < out[0]; ++n)
+      for (Index y = 0; y < out[1]; ++y)
+        for (Index x = 0; x < out[2]; ++x)
+          for (Index c = 0; c < 3; ++c) {
+            const std::int32_t* window = crop.data() + 3 * n;
+            const Index row = window[0] + y, column = window[1] + (window[2] ? out[2] - 1 - x : x);
+            const bool inside = row >= 0 && row < in[1] && column >= 0 && column < in[2];
+            const double value =
+                inside ? bytes[static_cast<std::size_t>(((n * in[1] + row) * in[2] + column) * 3 + c)] : 0;
+            expected.push_back((value / 255 - static_cast<double>(params.mean[c])) /
+                               static_cast<double>(params.std[c]));
+          }
+    for_both_dtypes([&](DType dtype) {
+      Tensor y = poisoned(out, dtype);
+      b.normalize_image(params, from_host(b, in, bytes), from_host(b, {2, 3}, crop), y);
+      CHECK(difference(y, expected) < tolerance(dtype));
+    });
+  }
 }

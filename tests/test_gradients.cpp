@@ -3,13 +3,12 @@
 
 #include <cmath>
 #include <fstream>
-#include <limits>
 #include <regex>
 #include <set>
 #include <sstream>
 
 #include "autograd/ops.h"
-#include "op_cases.h"
+#include "op_run.h"
 #include "tensor/error.h"
 
 using namespace sagitta;
@@ -18,43 +17,8 @@ using namespace sagitta::test;
 
 namespace {
 
-// A random projection as seed: summing the output could not see a wrong layer norm backward, whose columns
-// sum to zero.
-constexpr std::uint32_t kSeedStream = 77;
-
-struct Run {
-  std::vector<double> output;
-  std::vector<std::vector<double>> gradients;  // empty for constants
-};
-
-// How the gradient buffers of the leaves look before backward().
-enum class Buffers { fresh, holding_ones, holding_nan };
-
-Run run_case(const OpCase& op_case, DType dtype, Buffers buffers = Buffers::fresh, int constant_input = -1) {
-  Backend& backend = cpu_backend();
-  const Tensor like(backend, {}, dtype);
-  std::vector<Variable> inputs;
-  for (std::size_t i = 0; i < op_case.inputs.size(); ++i) {
-    Tensor value = tensor_like(like, op_case.inputs[i], case_values(op_case, i));
-    if (static_cast<int>(i) == constant_input) {
-      inputs.emplace_back(value);
-      continue;
-    }
-    inputs.push_back(leaf(value));
-    auto& node = dynamic_cast<Leaf&>(*inputs.back().node());
-    if (buffers == Buffers::holding_nan)
-      node.bind(full(backend, value.shape(), dtype, std::numeric_limits<double>::quiet_NaN()));
-    if (buffers == Buffers::holding_ones) {
-      Target target = node.gradient_target();
-      backend.fill(target.dst, 1);
-    }
-  }
-  const Variable y = op_case.run(inputs);
-  Run run{values_of(y.value()), {}};
-  if (y.requires_gradient()) backward(y, random_like(like, y.shape(), kSeedStream));
-  for (const Variable& input : inputs)
-    run.gradients.push_back(input.requires_gradient() ? values_of(input.gradient()) : std::vector<double>());
-  return run;
+OpRun run_on_cpu(const OpCase& op_case, DType dtype, const RunOptions& options = {}) {
+  return run_case(op_case, cpu_backend(), dtype, case_inputs(op_case, dtype), options);
 }
 
 // sum(output * projection) with input `index` moved by `distance` along `direction`.
@@ -70,8 +34,7 @@ double projected_output(const OpCase& op_case, std::size_t index, const std::vec
     inputs.emplace_back(tensor_like(like, op_case.inputs[i], values));
   }
   const Variable y = op_case.run(inputs);
-  const std::vector<double> output = values_of(y.value()),
-                            seed = values_of(random_like(like, y.shape(), kSeedStream));
+  const std::vector<double> output = values_of(y.value()), seed = values_of(projection(y.value(), y.shape()));
   double sum = 0;
   for (std::size_t k = 0; k < output.size(); ++k) sum += output[k] * seed[k];
   return sum;
@@ -81,19 +44,6 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
   return sum;
-}
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
-  return largest;
-}
-
-double largest(const std::vector<double>& values) {
-  double result = 0;
-  for (double value : values) result = std::max(result, std::abs(value));
-  return result;
 }
 
 std::string read_text(const std::string& path) {
@@ -109,16 +59,15 @@ std::string read_text(const std::string& path) {
 TEST_CASE("gradients agree with central differences in f64") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
-    const Run run = run_case(op_case, DType::f64);
+    const OpRun run = run_on_cpu(op_case, DType::f64);
     for (std::size_t i = 0; i < op_case.inputs.size(); ++i) {
       CAPTURE(i);
       for (std::uint32_t repetition = 0; repetition < 3; ++repetition) {
         const Tensor like(cpu_backend(), {}, DType::f64);
         const auto direction = values_of(random_like(like, op_case.inputs[i], 200 + repetition));
-        const double step = 1e-5;
-        const double numeric =
-            (projected_output(op_case, i, direction, step) - projected_output(op_case, i, direction, -step)) /
-            (2 * step);
+        const double numeric = (projected_output(op_case, i, direction, op_case.step) -
+                                projected_output(op_case, i, direction, -op_case.step)) /
+                               (2 * op_case.step);
         const double analytic = dot(run.gradients[i], direction);
         // Relative to the size a projection typically has, so that one that happens to be tiny is no false
         // alarm.
@@ -133,8 +82,8 @@ TEST_CASE("gradients agree with central differences in f64") {
 TEST_CASE("gradients are added to what a filled target holds") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
-    const Run fresh = run_case(op_case, DType::f64),
-              added = run_case(op_case, DType::f64, Buffers::holding_ones);
+    const OpRun fresh = run_on_cpu(op_case, DType::f64),
+                added = run_on_cpu(op_case, DType::f64, {.buffers = Buffers::holding_ones});
     for (std::size_t i = 0; i < op_case.inputs.size(); ++i) {
       std::vector<double> expected = fresh.gradients[i];
       for (double& value : expected) value += 1;
@@ -146,8 +95,8 @@ TEST_CASE("gradients are added to what a filled target holds") {
 TEST_CASE("gradients overwrite an unfilled target without reading it") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
-    const Run fresh = run_case(op_case, DType::f64),
-              poisoned = run_case(op_case, DType::f64, Buffers::holding_nan);
+    const OpRun fresh = run_on_cpu(op_case, DType::f64),
+                poisoned = run_on_cpu(op_case, DType::f64, {.buffers = Buffers::holding_nan});
     for (std::size_t i = 0; i < op_case.inputs.size(); ++i)
       CHECK(fresh.gradients[i] == poisoned.gradients[i]);
   }
@@ -156,9 +105,9 @@ TEST_CASE("gradients overwrite an unfilled target without reading it") {
 TEST_CASE("a constant input is skipped and the others get the same gradient") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
-    const Run all = run_case(op_case, DType::f64);
+    const OpRun all = run_on_cpu(op_case, DType::f64);
     for (std::size_t skipped = 0; skipped < op_case.inputs.size(); ++skipped) {
-      const Run run = run_case(op_case, DType::f64, Buffers::fresh, static_cast<int>(skipped));
+      const OpRun run = run_on_cpu(op_case, DType::f64, {.constant_input = static_cast<int>(skipped)});
       CHECK(run.output == all.output);
       for (std::size_t i = 0; i < op_case.inputs.size(); ++i)
         if (i != skipped) CHECK(run.gradients[i] == all.gradients[i]);
@@ -170,7 +119,7 @@ TEST_CASE("running twice gives bitwise the same output and gradients") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
     for (const DType dtype : {DType::f32, DType::f64}) {
-      const Run first = run_case(op_case, dtype), second = run_case(op_case, dtype);
+      const OpRun first = run_on_cpu(op_case, dtype), second = run_on_cpu(op_case, dtype);
       CHECK(first.output == second.output);
       CHECK(first.gradients == second.gradients);
     }
@@ -180,7 +129,7 @@ TEST_CASE("running twice gives bitwise the same output and gradients") {
 TEST_CASE("f32 follows f64") {
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
-    const Run narrow = run_case(op_case, DType::f32), wide = run_case(op_case, DType::f64);
+    const OpRun narrow = run_on_cpu(op_case, DType::f32), wide = run_on_cpu(op_case, DType::f64);
     CHECK(largest_difference(narrow.output, wide.output) <= 2e-5 * (1 + largest(wide.output)));
     for (std::size_t i = 0; i < op_case.inputs.size(); ++i)
       CHECK(largest_difference(narrow.gradients[i], wide.gradients[i]) <=
@@ -193,7 +142,7 @@ TEST_CASE("every op of the vocabulary has a case, and every input of a case a gr
   for (const OpCase& op_case : op_cases()) {
     CAPTURE(op_case.name);
     covered.insert(op_case.op);
-    const Run run = run_case(op_case, DType::f64);
+    const OpRun run = run_on_cpu(op_case, DType::f64);
     for (const auto& gradient : run.gradients) CHECK(largest(gradient) > 0);
   }
   for (const std::string header : {"/autograd/ops.h", "/autograd/recompute.h"}) {

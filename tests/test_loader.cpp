@@ -8,6 +8,7 @@
 
 #include "data/loader.h"
 #include "temp_folder.h"
+#include "tensor/backend.h"
 #include "tensor/error.h"
 
 using namespace sagitta;
@@ -53,6 +54,20 @@ LoaderOptions options_for(int threads) {
   return options;
 }
 
+constexpr ImageParams kImageNet{.mean = {0.485F, 0.456F, 0.406F}, .std = {0.229F, 0.224F, 0.225F}};
+
+// What a model gets: the augmented bytes, mirrored and normalized by the device.
+std::vector<float> network_input(const Image& square, const Augmentation& drawn, const ImageParams& params) {
+  const std::int64_t size = square.width;
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size * size * 3));
+  augment(square, drawn, bytes);
+  Backend& backend = cpu_backend();
+  Tensor values(backend, {1, size, size, 3}, DType::f32);
+  backend.normalize_image(params, from_host(backend, values.shape(), bytes),
+                          from_host<std::int32_t>(backend, {1, 3}, {0, 0, drawn.flip ? 1 : 0}), values);
+  return to_host<float>(values);
+}
+
 }  // namespace
 
 TEST_CASE("the manifest gives slices grouped by study, with their labels") {
@@ -92,6 +107,7 @@ TEST_CASE("batches do not depend on the number of threads") {
     for (std::size_t i = 0; i < a.size(); ++i) {
       CHECK(a[i].records == b[i].records);
       CHECK(a[i].pixels == b[i].pixels);
+      CHECK(a[i].crop == b[i].crop);
       CHECK(a[i].labels == b[i].labels);
     }
   }
@@ -119,6 +135,33 @@ TEST_CASE("an epoch shows every slice once, in an order of its own, and can star
   CHECK(epoch_of(whole, 0).size() == 2);
 }
 
+TEST_CASE("mirroring is left to the device: the batch says which pictures, and the bytes do not change") {
+  const TempFolder folder;
+  const SliceSet set = make_set(folder, 8);
+  LoaderOptions options = options_for(1);
+  options.batch_size = 8;
+  std::vector<std::vector<std::uint8_t>> pixels;
+  int mirrored = -1;
+  for (const double flip : {0.0, 0.5, 1.0}) {
+    options.augment.flip = flip;
+    Loader loader(set, options);
+    const Batch batch = epoch_of(loader, 0).at(0);
+    REQUIRE(batch.crop.size() == 3 * 8);
+    int count = 0;
+    for (std::size_t i = 0; i < batch.crop.size(); i += 3) {
+      CHECK(batch.crop[i] == 0);
+      CHECK(batch.crop[i + 1] == 0);
+      count += batch.crop[i + 2];
+    }
+    CHECK(count > mirrored);
+    mirrored = count;
+    pixels.push_back(batch.pixels);
+  }
+  CHECK(mirrored == 8);
+  CHECK(pixels[0] == pixels[1]);
+  CHECK(pixels[0] == pixels[2]);
+}
+
 TEST_CASE("a damaged picture stops the epoch with its name") {
   const TempFolder folder;
   const SliceSet set = make_set(folder, 5);
@@ -144,21 +187,61 @@ TEST_CASE("letterboxing keeps the aspect, centers, and averages when it shrinks"
 TEST_CASE("without augmentation the network sees the normalized pixels") {
   Image image{.width = 3, .height = 3, .channels = 3, .pixels = {}};
   for (int i = 0; i < 27; ++i) image.pixels.push_back(static_cast<std::uint8_t>(9 * i));
-  std::vector<float> values(27);
-  const Normalization normalization;
-  to_network_input(image, Augmentation{}, normalization, values);
+  const std::vector<float> values = network_input(image, {}, kImageNet);
   for (std::size_t i = 0; i < 27; ++i)
     CHECK(values[i] ==
-          doctest::Approx((image.pixels[i] / 255.0 - normalization.mean[i % 3]) / normalization.std[i % 3]));
+          doctest::Approx((image.pixels[i] / 255.0 - static_cast<double>(kImageNet.mean[i % 3])) /
+                          static_cast<double>(kImageNet.std[i % 3])));
+}
+
+TEST_CASE("the augmented input is the continuous formula, rounded to whole grey levels and no further") {
+  constexpr int kSize = 11;
+  for (const int channels : {1, 3}) {
+    Image image{.width = kSize, .height = kSize, .channels = channels, .pixels = {}};
+    for (int i = 0; i < kSize * kSize * channels; ++i)
+      image.pixels.push_back(static_cast<std::uint8_t>((i * i * 7 + i * 31) % 256));
+    for (const bool flip : {false, true}) {
+      const Augmentation drawn{.angle = 0.3,
+                               .zoom = 1.1,
+                               .shift_x = 0.1,
+                               .shift_y = -0.05,
+                               .brightness = 0.1,
+                               .gain = 1.2,
+                               .flip = flip};
+      const std::vector<float> values = network_input(image, drawn, kImageNet);
+      const auto pixel = [&](int x, int y, int c) {
+        if (x < 0 || y < 0 || x >= kSize || y >= kSize) return 0.0;
+        return static_cast<double>(
+            image.pixels[static_cast<std::size_t>((y * kSize + x) * channels + (channels == 1 ? 0 : c))]);
+      };
+      const double middle = (kSize - 1) / 2.0, cosine = std::cos(0.3) / 1.1, sine = std::sin(0.3) / 1.1;
+      for (int y = 0; y < kSize; ++y)
+        for (int x = 0; x < kSize; ++x)
+          for (int c = 0; c < 3; ++c) {
+            const double u = (flip ? kSize - 1 - x : x) - middle - 0.1 * kSize, v = y - middle + 0.05 * kSize;
+            const double sx = cosine * u + sine * v + middle, sy = -sine * u + cosine * v + middle;
+            const double fx = sx - std::floor(sx), fy = sy - std::floor(sy);
+            const int x0 = static_cast<int>(std::floor(sx)), y0 = static_cast<int>(std::floor(sy));
+            const double grey = (1 - fy) * ((1 - fx) * pixel(x0, y0, c) + fx * pixel(x0 + 1, y0, c)) +
+                                fy * ((1 - fx) * pixel(x0, y0 + 1, c) + fx * pixel(x0 + 1, y0 + 1, c));
+            const double level = std::clamp((grey / 255 - 0.5) * 1.2 + 0.6, 0.0, 1.0);
+            const auto channel = static_cast<std::size_t>(c);
+            const double std = static_cast<double>(kImageNet.std[channel]);
+            const double expected = (level - static_cast<double>(kImageNet.mean[channel])) / std;
+            const double half_a_level = 0.5 / 255 / std;
+            const double value =
+                static_cast<double>(values[static_cast<std::size_t>((y * kSize + x) * 3 + c)]);
+            REQUIRE(std::abs(value - expected) <= half_a_level + 1e-6);
+          }
+    }
+  }
 }
 
 TEST_CASE("augmentation moves, turns and mirrors as told, and never upside down") {
   Image image{.width = 9, .height = 9, .channels = 1, .pixels = std::vector<std::uint8_t>(81, 0)};
   image.pixels[1 * 9 + 2] = 255;  // row 1, column 2
-  const Normalization plain{.mean = {0, 0, 0}, .std = {1, 1, 1}};
   const auto brightest = [&](const Augmentation& augmentation) {
-    std::vector<float> values(9 * 9 * 3);
-    to_network_input(image, augmentation, plain, values);
+    const std::vector<float> values = network_input(image, augmentation, {});
     const auto index = std::max_element(values.begin(), values.end()) - values.begin();
     return std::pair{static_cast<int>(index / 27), static_cast<int>(index / 3 % 9)};
   };

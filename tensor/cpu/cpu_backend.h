@@ -1,7 +1,7 @@
-// CpuBackend: every op of the contract on the processor, in f32 and f64 from the same templates.
-// Synchronous: an op is done when its call returns. One .cpp per family of ops; the matrix products all run
-// through gemm.h. Invariant: the same inputs give the same bits, whatever the number of threads and however
-// often repeated.
+// CpuBackend: every op of the contract on the processor, in f32 and f64 from the same templates; tensors of
+// the 16-bit types can be filled, converted and scaled, nothing else. Synchronous: an op is done when its
+// call returns. One .cpp per family of ops; the matrix products all run through gemm.h. Invariant: the same
+// inputs give the same bits, whatever the number of threads and however often repeated.
 #pragma once
 #include "tensor/backend.h"
 #include "tensor/cpu/allocator.h"
@@ -79,7 +79,8 @@ class CpuBackend final : public Backend {
 
   // pool.cpp
   void max_pool(const PoolParams& params, const Tensor& x, Tensor& y, Tensor& indices) override;
-  void max_pool_backward(const Tensor& indices, const Tensor& dy, const Target& dx) override;
+  void max_pool_backward(const PoolParams& params, const Tensor& indices, const Tensor& dy,
+                         const Target& dx) override;
   void global_avg_pool(const Tensor& x, Tensor& y) override;
   void global_avg_pool_backward(const Tensor& dy, const Target& dx) override;
 
@@ -105,11 +106,15 @@ class CpuBackend final : public Backend {
   void bce_with_logits(const Tensor& logits, const Tensor& targets, const Tensor& pos_weight,
                        const Tensor& weight, Tensor& loss, Tensor& dlogits) override;
 
+  // image_input.cpp
+  void normalize_image(const ImageParams& params, const Tensor& pixels, const Tensor& crop,
+                       Tensor& y) override;
+
   // optim.cpp
-  void sgd(const SgdParams& params, const DecaySegments& segments, const Tensor& state, const Tensor& norm2,
-           const Tensor& gradient, Tensor& momentum, Tensor& values) override;
-  void adam(const AdamParams& params, const DecaySegments& segments, const Tensor& state, const Tensor& norm2,
-            const Tensor& gradient, Tensor& first_moment, Tensor& second_moment, Tensor& values) override;
+  void sgd(const SgdParams& params, const ParameterUpdate& update, Tensor& momentum) override;
+  void adam(const AdamParams& params, const ParameterUpdate& update, Tensor& first_moment,
+            Tensor& second_moment) override;
+  void update_loss_scale(const LossScaleParams& params, const Tensor& norm2, Tensor& loss_scale) override;
 
  private:
   cpu::CachingAllocator allocator_;

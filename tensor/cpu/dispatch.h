@@ -4,6 +4,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/error.h"
+#include "tensor/half.h"
 
 namespace sagitta::cpu {
 
@@ -18,6 +19,14 @@ decltype(auto) dispatch_floating(DType dtype, F&& f) {
   fail("cpu backend: dtype is {}, expected f32 or f64", name_of(dtype));
 }
 
+// As above with the 16-bit types, which the CPU stores and converts but does not compute in.
+template <class F>
+decltype(auto) dispatch_stored_floating(DType dtype, F&& f) {
+  if (dtype == DType::bf16) return f(TypeTag<BFloat16>{});
+  if (dtype == DType::f16) return f(TypeTag<Float16>{});
+  return dispatch_floating(dtype, f);
+}
+
 // As above for every type that a CPU tensor may hold.
 template <class F>
 decltype(auto) dispatch_any(DType dtype, F&& f) {
@@ -26,7 +35,7 @@ decltype(auto) dispatch_any(DType dtype, F&& f) {
     case DType::i64: return f(TypeTag<std::int64_t>{});
     case DType::i16: return f(TypeTag<std::int16_t>{});
     case DType::u8: return f(TypeTag<std::uint8_t>{});
-    default: return dispatch_floating(dtype, f);
+    default: return dispatch_stored_floating(dtype, f);
   }
 }
 

@@ -1,4 +1,6 @@
 // Elementwise ops and plain sums. All are bound by memory bandwidth.
+#include <type_traits>
+
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/fast_math.h"
@@ -11,10 +13,18 @@ using namespace cpu;
 
 void CpuBackend::scale(const Tensor& x, double alpha, const Target& y) {
   if (!y) return;
-  dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
-    const T* in = x.data<T>();
-    const T factor = static_cast<T>(alpha);
-    write_each(y.dst.data<T>(), x.numel(), y.accumulate, [=](std::int64_t i) { return factor * in[i]; });
+  dispatch_stored_floating(x.dtype(), [&]<class From>(TypeTag<From>) {
+    dispatch_stored_floating(y.dst.dtype(), [&]<class To>(TypeTag<To>) {
+      constexpr bool is_double = std::is_same_v<From, double> || std::is_same_v<To, double>;
+      using Wide = std::conditional_t<is_double, double, float>;
+      const From* in = x.data<From>();
+      To* out = y.dst.data<To>();
+      const Wide factor = static_cast<Wide>(alpha);
+      write_each(out, x.numel(), false, [=, accumulate = y.accumulate](std::int64_t i) {
+        const Wide value = factor * static_cast<Wide>(in[i]);
+        return static_cast<To>(accumulate ? static_cast<Wide>(out[i]) + value : value);
+      });
+    });
   });
 }
 

@@ -14,12 +14,34 @@ using namespace cpu;
 
 namespace {
 
-// What the gradient is multiplied by so that its norm does not exceed max_norm.
-double clip_factor(double max_norm, const Tensor& norm2) {
-  if (max_norm <= 0) return 1;
-  const double squared =
-      norm2.dtype() == DType::f64 ? *norm2.data<double>() : static_cast<double>(*norm2.data<float>());
-  return std::min(1.0, max_norm / (std::sqrt(squared) + 1e-6));
+double squared_norm_of(const Tensor& norm2) {
+  return norm2.dtype() == DType::f64 ? *norm2.data<double>() : static_cast<double>(*norm2.data<float>());
+}
+
+// A gradient that is not finite under a loss scale was scaled too far: nothing may be learned from it.
+bool skips(const ParameterUpdate& update) {
+  return update.loss_scale && !std::isfinite(squared_norm_of(update.norm2));
+}
+
+// What the gradient is multiplied by: takes the loss scale out, and keeps the norm at most max_norm.
+double gradient_factor(double max_norm, const ParameterUpdate& update) {
+  const double unscale =
+      update.loss_scale ? 1 / static_cast<double>(update.loss_scale.data<float>()[kLossScaleFactor]) : 1;
+  if (max_norm <= 0) return unscale;
+  const double norm = std::sqrt(squared_norm_of(update.norm2)) * unscale;
+  return unscale * std::min(1.0, max_norm / (norm + 1e-6));
+}
+
+// The number of this update, from 1: those that a loss scale skipped did not happen.
+double update_number(const StepState& now, const ParameterUpdate& update) {
+  const double skipped =
+      update.loss_scale ? static_cast<double>(update.loss_scale.data<float>()[kLossScaleSkippedSteps]) : 0;
+  return static_cast<double>(now.optimizer_step) - skipped;
+}
+
+void refresh_copy(Backend& backend, const ParameterUpdate& update) {
+  Tensor copy = update.copy;
+  if (copy) backend.convert(update.values, copy);
 }
 
 // Calls update(begin, end, weight_decay) for pieces of [0, n) that lie within one decay segment,
@@ -40,60 +62,80 @@ void for_each_segment(const DecaySegments& segments, std::int64_t n, const Updat
 
 }  // namespace
 
-void CpuBackend::sgd(const SgdParams& params, const DecaySegments& segments, const Tensor& state,
-                     const Tensor& norm2, const Tensor& gradient, Tensor& momentum, Tensor& values) {
-  dispatch_floating(values.dtype(), [&]<class T>(TypeTag<T>) {
-    const T clip = static_cast<T>(clip_factor(params.max_norm, norm2));
-    const T rate = static_cast<T>(read_state(state).learning_rate), mu = static_cast<T>(params.momentum);
-    const T* g = gradient.data<T>();
-    T* p = values.data<T>();
+void CpuBackend::sgd(const SgdParams& params, const ParameterUpdate& update, Tensor& momentum) {
+  if (skips(update)) return;
+  dispatch_floating(update.values.dtype(), [&]<class T>(TypeTag<T>) {
+    const T factor = static_cast<T>(gradient_factor(params.max_norm, update));
+    const T rate = static_cast<T>(read_state(update.state).learning_rate);
+    const T mu = static_cast<T>(params.momentum);
+    const T* g = update.gradient.data<T>();
+    T* p = update.values.data<T>();
     T* b = momentum ? momentum.data<T>() : nullptr;
-    for_each_segment(
-        segments, values.numel(), [=](std::int64_t begin, std::int64_t end, double weight_decay) {
-          const T decay = static_cast<T>(weight_decay);
-          if (b == nullptr) {
+    for_each_segment(update.segments, update.values.numel(),
+                     [=](std::int64_t begin, std::int64_t end, double weight_decay) {
+                       const T decay = static_cast<T>(weight_decay);
+                       if (b == nullptr) {
 #pragma omp simd
-            for (std::int64_t i = begin; i < end; ++i) p[i] -= rate * (clip * g[i] + decay * p[i]);
-            return;
-          }
-          const T of_gradient = params.nesterov ? T(1) : T(0), of_momentum = params.nesterov ? mu : T(1);
+                         for (std::int64_t i = begin; i < end; ++i)
+                           p[i] -= rate * (factor * g[i] + decay * p[i]);
+                         return;
+                       }
+                       const T of_gradient = params.nesterov ? T(1) : T(0),
+                               of_momentum = params.nesterov ? mu : T(1);
 #pragma omp simd
-          for (std::int64_t i = begin; i < end; ++i) {
-            const T d = clip * g[i] + decay * p[i];
-            b[i] = mu * b[i] + d;
-            p[i] -= rate * (of_gradient * d + of_momentum * b[i]);
-          }
-        });
+                       for (std::int64_t i = begin; i < end; ++i) {
+                         const T d = factor * g[i] + decay * p[i];
+                         b[i] = mu * b[i] + d;
+                         p[i] -= rate * (of_gradient * d + of_momentum * b[i]);
+                       }
+                     });
   });
+  refresh_copy(*this, update);
 }
 
-void CpuBackend::adam(const AdamParams& params, const DecaySegments& segments, const Tensor& state,
-                      const Tensor& norm2, const Tensor& gradient, Tensor& first_moment,
-                      Tensor& second_moment, Tensor& values) {
-  dispatch_floating(values.dtype(), [&]<class T>(TypeTag<T>) {
-    const StepState now = read_state(state);
-    const double t = now.optimizer_step;
-    const T clip = static_cast<T>(clip_factor(params.max_norm, norm2));
+void CpuBackend::adam(const AdamParams& params, const ParameterUpdate& update, Tensor& first_moment,
+                      Tensor& second_moment) {
+  if (skips(update)) return;
+  dispatch_floating(update.values.dtype(), [&]<class T>(TypeTag<T>) {
+    const StepState now = read_state(update.state);
+    const double t = update_number(now, update);
+    const T factor = static_cast<T>(gradient_factor(params.max_norm, update));
     const T beta1 = static_cast<T>(params.beta1), beta2 = static_cast<T>(params.beta2);
     const T rest1 = static_cast<T>(1 - params.beta1), rest2 = static_cast<T>(1 - params.beta2);
     const T rate = static_cast<T>(now.learning_rate / (1 - std::pow(params.beta1, t)));
     const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(params.beta2, t)));
     const T eps = static_cast<T>(params.eps);
-    const T* g = gradient.data<T>();
-    T *m = first_moment.data<T>(), *v = second_moment.data<T>(), *p = values.data<T>();
-    for_each_segment(
-        segments, values.numel(), [=](std::int64_t begin, std::int64_t end, double weight_decay) {
-          const T l2 = static_cast<T>(params.decoupled ? 0 : weight_decay);
-          const T shrink = static_cast<T>(params.decoupled ? 1 - now.learning_rate * weight_decay : 1);
+    const T* g = update.gradient.data<T>();
+    T *m = first_moment.data<T>(), *v = second_moment.data<T>(), *p = update.values.data<T>();
+    for_each_segment(update.segments, update.values.numel(),
+                     [=](std::int64_t begin, std::int64_t end, double weight_decay) {
+                       const T l2 = static_cast<T>(params.decoupled ? 0 : weight_decay);
+                       const T shrink =
+                           static_cast<T>(params.decoupled ? 1 - now.learning_rate * weight_decay : 1);
 #pragma omp simd
-          for (std::int64_t i = begin; i < end; ++i) {
-            const T d = clip * g[i] + l2 * p[i];
-            m[i] = beta1 * m[i] + rest1 * d;
-            v[i] = beta2 * v[i] + rest2 * d * d;
-            p[i] = shrink * p[i] - rate * m[i] / (std::sqrt(v[i]) * correction + eps);
-          }
-        });
+                       for (std::int64_t i = begin; i < end; ++i) {
+                         const T d = factor * g[i] + l2 * p[i];
+                         m[i] = beta1 * m[i] + rest1 * d;
+                         v[i] = beta2 * v[i] + rest2 * d * d;
+                         p[i] = shrink * p[i] - rate * m[i] / (std::sqrt(v[i]) * correction + eps);
+                       }
+                     });
   });
+  refresh_copy(*this, update);
+}
+
+void CpuBackend::update_loss_scale(const LossScaleParams& params, const Tensor& norm2, Tensor& loss_scale) {
+  float* scale = loss_scale.data<float>();
+  if (!std::isfinite(squared_norm_of(norm2))) {
+    scale[kLossScaleFactor] *= static_cast<float>(params.backoff);
+    scale[kLossScaleGoodSteps] = 0;
+    scale[kLossScaleSkippedSteps] += 1;
+    return;
+  }
+  scale[kLossScaleGoodSteps] += 1;
+  if (scale[kLossScaleGoodSteps] < static_cast<float>(params.interval)) return;
+  scale[kLossScaleFactor] *= static_cast<float>(params.growth);
+  scale[kLossScaleGoodSteps] = 0;
 }
 
 }  // namespace sagitta

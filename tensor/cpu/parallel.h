@@ -36,7 +36,7 @@ void write_each(T* dst, std::int64_t n, bool accumulate, const Value& value) {
   parallel_chunks(n, kGrain, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     if (accumulate) {
 #pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) dst[i] += value(i);
+      for (std::int64_t i = begin; i < end; ++i) dst[i] = static_cast<T>(dst[i] + value(i));
     } else {
 #pragma omp simd
       for (std::int64_t i = begin; i < end; ++i) dst[i] = value(i);

@@ -60,7 +60,8 @@ void CpuBackend::max_pool(const PoolParams& params, const Tensor& x, Tensor& y, 
   });
 }
 
-void CpuBackend::max_pool_backward(const Tensor& indices, const Tensor& dy, const Target& dx) {
+void CpuBackend::max_pool_backward(const PoolParams&, const Tensor& indices, const Tensor& dy,
+                                   const Target& dx) {
   if (!dx) return;
   dispatch_floating(dy.dtype(), [&]<class T>(TypeTag<T>) {
     const Shape& in = dx.dst.shape();
