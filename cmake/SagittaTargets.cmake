@@ -1,21 +1,27 @@
 # sagitta_flags: the compile options that every target of this project shares.
 add_library(sagitta_flags INTERFACE)
-target_compile_options(sagitta_flags INTERFACE -Wall -Wextra -Wpedantic $<$<BOOL:${SAGITTA_WERROR}>:-Werror>)
+function(sagitta_cxx_options)
+  foreach(option ${ARGN})
+    target_compile_options(sagitta_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${option}>)
+  endforeach()
+endfunction()
+
+sagitta_cxx_options(-Wall -Wextra -Wpedantic $<$<BOOL:${SAGITTA_WERROR}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 reports overlapping copies inside std::string where there are none (GCC bug 105651).
-  target_compile_options(sagitta_flags INTERFACE -Wno-restrict)
+  sagitta_cxx_options(-Wno-restrict)
 endif()
 if(SAGITTA_NATIVE)
-  target_compile_options(sagitta_flags INTERFACE -march=native)
+  sagitta_cxx_options(-march=native)
 endif()
 if(SAGITTA_SANITIZE)
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     # The instrumentation hides initializations from the warning: it fires inside libstdc++ (GCC bug 105562).
-    target_compile_options(sagitta_flags INTERFACE -Wno-maybe-uninitialized)
+    sagitta_cxx_options(-Wno-maybe-uninitialized)
   endif()
   # UBSan stops at the first finding, so that a test cannot pass over one.
   set(sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_compile_options(sagitta_flags INTERFACE ${sanitize})
+  sagitta_cxx_options(${sanitize})
   target_link_options(sagitta_flags INTERFACE ${sanitize})
 endif()
 
@@ -42,13 +48,40 @@ function(sagitta_executable name)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
-# sagitta_test(NAME SOURCES a.cpp ... LINK lib ...): a doctest executable; every TEST_CASE becomes a ctest.
+# sagitta_test(NAME [MAIN main.cpp] SOURCES a.cpp ... LINK lib ... [PROPERTIES p v ...]): a doctest executable; every
+# TEST_CASE becomes a ctest with these properties.
 function(sagitta_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
-  add_executable(${name} main.cpp ${arg_SOURCES})
+  cmake_parse_arguments(arg "" "MAIN" "SOURCES;LINK;PROPERTIES" ${ARGN})
+  if(NOT arg_MAIN)
+    set(arg_MAIN main.cpp)
+  endif()
+  add_executable(${name} ${arg_MAIN} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINK} doctest::doctest sagitta_flags)
   target_compile_definitions(${name} PRIVATE SAGITTA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                              SAGITTA_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-  doctest_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 1200)
+  doctest_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 1200 ${arg_PROPERTIES})
+endfunction()
+
+# sagitta_discover(NAME VARIANT ARGUMENT [p v ...]): the test cases of NAME once more, run with a further argument.
+function(sagitta_discover name variant argument)
+  doctest_discover_tests(${name} TEST_PREFIX "${name}, ${variant}: " EXTRA_ARGS ${argument} PROPERTIES TIMEOUT 1200 ${ARGN})
+endfunction()
+
+# sagitta_cuda_test(NAME SOURCES a.cpp ... LINK lib ... [BOTH_ATTENTIONS]): a test of the CUDA backend. NAME runs on the
+# GPU, or is reported as skipped; NAME_emulated runs the same kernels on the emulated device, under both schedules of its
+# threads. BOTH_ATTENTIONS runs it on the GPU again with cuDNN's attention in place of this project's.
+function(sagitta_cuda_test name)
+  cmake_parse_arguments(arg "BOTH_ATTENTIONS" "" "SOURCES;LINK" ${ARGN})
+  if(SAGITTA_HAS_CUDA)
+    set(properties SKIP_RETURN_CODE 77 RESOURCE_LOCK gpu)
+    sagitta_test(${name} MAIN cuda_main.cpp SOURCES ${arg_SOURCES} LINK ${arg_LINK} sagitta::cuda PROPERTIES ${properties})
+    if(arg_BOTH_ATTENTIONS)
+      sagitta_discover(${name} "cuDNN attention" --attention=cudnn ${properties})
+    endif()
+  endif()
+  if(TARGET sagitta_cuda_emulated)
+    sagitta_test(${name}_emulated MAIN cuda_main.cpp SOURCES ${arg_SOURCES} LINK ${arg_LINK} sagitta_cuda_emulated)
+    sagitta_discover(${name}_emulated "schedule 1" --schedule=1)
+  endif()
 endfunction()

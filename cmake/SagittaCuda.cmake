@@ -1,0 +1,40 @@
+# Looks for what the CUDA backend needs; sets SAGITTA_HAS_CUDA and enables the language when all of it is there.
+# A file of its own, since a build without CUDA is a normal one.
+if(NOT SAGITTA_CUDA)
+  message(STATUS "CUDA: switched off")
+  return()
+endif()
+
+find_program(SAGITTA_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+if(NOT SAGITTA_NVCC)
+  message(STATUS "CUDA: no nvcc found, building without the CUDA backend")
+  return()
+endif()
+get_filename_component(cuda_root ${SAGITTA_NVCC} DIRECTORY)
+get_filename_component(CUDAToolkit_ROOT ${cuda_root} DIRECTORY)
+find_package(CUDAToolkit 12.8)
+find_package(CUBLASLT)
+find_package(CUDNN 9.15)
+if(NOT CUDAToolkit_FOUND OR NOT CUBLASLT_FOUND OR NOT CUDNN_FOUND)
+  message(STATUS "CUDA: needs CUDA 12.8 with cuBLASLt and cuDNN 9.15 or newer, building without the CUDA backend")
+  return()
+endif()
+
+if(NOT CMAKE_CUDA_ARCHITECTURES)
+  # What users have: A100, RTX 30, RTX 40 and L4, H100, and RTX 50.
+  set(CMAKE_CUDA_ARCHITECTURES 80 86 89 90 120 CACHE STRING "GPU generations to compile for")
+endif()
+set(CMAKE_CUDA_COMPILER ${SAGITTA_NVCC} CACHE FILEPATH "nvcc")
+# Keeps what ptxas says about registers and spills beside each object, for tests/check_spills.sh.
+set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CURRENT_LIST_DIR}/ptxas_report ${CCACHE_PROGRAM})
+enable_language(CUDA)
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  # CMake before 3.26 does not know that nvcc has C++20.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+set(SAGITTA_HAS_CUDA ON)
+message(STATUS "CUDA: toolkit ${CUDAToolkit_VERSION}, cuDNN ${CUDNN_VERSION}, for sm_${CMAKE_CUDA_ARCHITECTURES}")
