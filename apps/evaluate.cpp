@@ -1,6 +1,7 @@
 // evaluate: how well a model finds fractures, per label, slice and patient.
 #include <nlohmann/json.hpp>
 
+#include "apps/engine/device.h"
 #include "apps/engine/evaluation.h"
 #include "apps/engine/main_guard.h"
 #include "apps/engine/progress.h"
@@ -16,39 +17,43 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string model, data, out, split = "test", aggregation = "mean";
+  apps::DeviceOptions device;
   double threshold = 0.5;
   std::int64_t batch_size = 16;
   int threads = 2;
 };
 
 int run(const Options& options) {
-  nn::Context context(cpu_backend());
+  const apps::OpenedDevice device = apps::open_device(options.device);
+  nn::Context context(device.backend, device.dtype);
   const auto model = models::import_model(options.model, context);
   const models::Preprocessor preprocessor =
       models::read_preprocessor(fs::path(options.model) / "preprocessor_config.json");
-  data::LoaderOptions input = apps::input_options(model->config(), preprocessor);
-  input.batch_size = options.batch_size;
-  input.threads = options.threads;
+  apps::InputOptions input = apps::input_options(model->config(), preprocessor);
+  input.loader.batch_size = options.batch_size;
+  input.loader.threads = options.threads;
   std::error_code error;
   fs::create_directories(options.out, error);
   require(!error, "--out {}: cannot be created: {}", options.out, error.message());
   apps::SliceSource source{
-      .data = options.data, .cache = fs::path(options.out) / "slices", .size = input.image_size};
+      .data = options.data, .cache = fs::path(options.out) / "slices", .size = input.loader.image_size};
   apps::adopt_slice_settings(source, fs::path(options.model) / "slices.json");
   const data::SliceSet slices =
       apps::select_slices(apps::open_slices(source), options.split, fs::path(options.model) / "split.json");
   apps::Predictions predictions;
   {
     apps::Progress progress("evaluating", "images", static_cast<std::int64_t>(slices.records.size()));
-    predictions = apps::predict(*model, slices, input, [&](std::int64_t done) { progress.update(done); });
+    predictions =
+        apps::predict(*model, context, slices, input, [&](std::int64_t done) { progress.update(done); });
   }
+  const std::vector<std::size_t>& labels = input.loader.labels;
   const apps::Evaluation evaluation = apps::evaluate(
-      slices, predictions, input.labels, apps::parse_aggregation(options.aggregation), options.threshold);
+      slices, predictions, labels, apps::parse_aggregation(options.aggregation), options.threshold);
   fmt::print("{}", apps::format_evaluation(evaluation));
   write_text_file(fs::path(options.out) / "evaluation.json",
                   apps::evaluation_json(evaluation).dump(2) + "\n");
   data::write_png(fs::path(options.out) / "examples.png",
-                  apps::contact_sheet(slices, predictions, input.labels, options.threshold));
+                  apps::contact_sheet(slices, predictions, labels, options.threshold));
   fmt::print("written: {0}/evaluation.json, {0}/examples.png\n", options.out);
   return 0;
 }
@@ -80,6 +85,7 @@ int main(int argc, char** argv) {
   app.add_option("--loader-threads", options.threads, "for reading slices")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
+  apps::add_device_options(app, options.device);
   return apps::run_main(app, argc, argv, [&] {
     if (options.out.empty()) options.out = (fs::path(options.model) / "evaluation").string();
     return run(options);

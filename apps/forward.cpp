@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "apps/engine/device.h"
 #include "apps/engine/main_guard.h"
 #include "models/hugging_face.h"
 #include "tensor/safetensors.h"
@@ -10,8 +11,8 @@ namespace {
 
 using namespace sagitta;
 
-// pixel_values [N,C,H,W] of the file as [N,H,W,C].
-Tensor read_pixels(const std::filesystem::path& path, Backend& backend) {
+// pixel_values [N,C,H,W] of the file as [N,H,W,C] in the dtype of the context.
+Tensor read_pixels(const std::filesystem::path& path, const nn::Context& context) {
   const safetensors::File file = safetensors::File::open(path);
   const safetensors::Entry& entry = file.at("pixel_values");
   require(entry.shape.size() == 4 && entry.numel() > 0, "{}: pixel_values is {}, expected [N, C, H, W]",
@@ -24,7 +25,9 @@ Tensor read_pixels(const std::filesystem::path& path, Backend& backend) {
       for (std::int64_t p = 0; p < area; ++p)
         nhwc[static_cast<std::size_t>((i * area + p) * channels + c)] =
             nchw[static_cast<std::size_t>((i * channels + c) * area + p)];
-  return from_host(backend, {n, entry.shape[2], entry.shape[3], channels}, nhwc);
+  Tensor pixels(context.backend(), {n, entry.shape[2], entry.shape[3], channels}, context.dtype());
+  context.backend().convert(from_host(context.backend(), pixels.shape(), nhwc), pixels);
+  return pixels;
 }
 
 }  // namespace
@@ -32,6 +35,7 @@ Tensor read_pixels(const std::filesystem::path& path, Backend& backend) {
 int main(int argc, char** argv) {
   std::string model_path, input, output;
   std::int64_t batch = 8;
+  apps::DeviceOptions device_options;
   CLI::App app(
       "Runs a model: pixel_values [N, 3, H, W] from a safetensors file to logits [N, labels] in another.",
       "forward");
@@ -41,19 +45,20 @@ int main(int argc, char** argv) {
   app.add_option("--input", input, "safetensors file with pixel_values, normalized already")->required();
   app.add_option("--output", output, "safetensors file to write")->required();
   app.add_option("--batch", batch, "Images at a time")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  apps::add_device_options(app, device_options);
   return apps::run_main(app, argc, argv, [&] {
-    Backend& backend = backend_for(Device{});
-    nn::Context context(backend);
+    const apps::OpenedDevice device = apps::open_device(device_options);
+    nn::Context context(device.backend, device.dtype);
     const auto model = models::import_model(model_path, context);
     model->eval();
     const autograd::NoGradient no_gradient;
-    const Tensor pixels = read_pixels(input, backend);
+    const Tensor pixels = read_pixels(input, context);
     const std::int64_t n = pixels.shape()[0];
-    Tensor logits(backend, {n, model->config().num_labels()}, context.dtype());
+    Tensor logits(device.backend, {n, model->config().num_labels()}, DType::f32);
     for (std::int64_t begin = 0; begin < n; begin += batch) {
       const std::int64_t end = std::min(n, begin + batch);
       Tensor rows = logits.slice(begin, end);
-      backend.convert(model->logits(autograd::Variable(pixels.slice(begin, end))).value(), rows);
+      device.backend.convert(model->logits(autograd::Variable(pixels.slice(begin, end))).value(), rows);
     }
     safetensors::write(output, {safetensors::source_of("logits", logits)});
     return 0;

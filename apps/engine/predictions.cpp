@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/parameter.h"
+#include "apps/engine/model_input.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
 
-data::LoaderOptions input_options(const models::ModelConfig& config,
-                                  const models::Preprocessor& preprocessor) {
-  data::LoaderOptions options;
-  options.image_size = static_cast<int>(preprocessor.size);
+InputOptions input_options(const models::ModelConfig& config, const models::Preprocessor& preprocessor) {
+  InputOptions options;
+  options.loader.image_size = static_cast<int>(preprocessor.size);
   for (std::size_t c = 0; c < 3; ++c) {
     options.normalization.mean[c] = static_cast<float>(preprocessor.mean[c]);
     options.normalization.std[c] = static_cast<float>(preprocessor.std[c]);
@@ -20,7 +19,7 @@ data::LoaderOptions input_options(const models::ModelConfig& config,
     const auto found = std::find(data::kLabelNames.begin(), data::kLabelNames.end(), label);
     require(found != data::kLabelNames.end(), "model: its label '{}' is none of patient_overall, C1..C7",
             label);
-    options.labels.push_back(static_cast<std::size_t>(found - data::kLabelNames.begin()));
+    options.loader.labels.push_back(static_cast<std::size_t>(found - data::kLabelNames.begin()));
   }
   return options;
 }
@@ -32,27 +31,42 @@ std::vector<float> Predictions::probabilities() const {
   return result;
 }
 
-Predictions predict(models::ImageClassifier& model, const data::SliceSet& slices, data::LoaderOptions options,
-                    const std::function<void(std::int64_t)>& progress) {
-  options.shuffle = options.drop_last = false;
-  options.augment = {};
-  Predictions result{.labels = options.labels.size(), .logits = {}, .targets = {}};
+Predictions predict(models::ImageClassifier& model, const nn::Context& context, const data::SliceSet& slices,
+                    InputOptions options, const std::function<void(std::int64_t)>& progress) {
+  data::LoaderOptions& loading = options.loader;
+  loading.shuffle = loading.drop_last = false;
+  loading.augment = {};
+  Predictions result{.labels = loading.labels.size(), .logits = {}, .targets = {}};
+  // One shape for all batches, so that one captured step serves them: the rows that a last, smaller batch
+  // leaves over are computed and not looked at.
+  const std::int64_t rows =
+      std::clamp<std::int64_t>(static_cast<std::int64_t>(slices.records.size()), 1, loading.batch_size);
+  Backend& backend = context.backend();
+  ModelInput input(context, rows, loading.image_size, options.normalization);
+  Tensor logits(backend, {rows, model.config().num_labels()}, DType::f32);
   const bool was_training = model.training();
   const autograd::NoGradient no_gradient;
-  const nn::NamedParameter first = model.named_parameters().front();
-  Backend& backend = first.parameter->value().backend();
-  data::Loader loader(slices, options);
   model.eval();
+  const std::unique_ptr<Captured> forward = backend.capture(
+      [&] { backend.convert(model.logits(autograd::Variable(input.normalize())).value(), logits); });
+
+  std::optional<data::Batch> running;
+  const auto collect = [&] {  // waits for the batch on the device
+    if (!running) return;
+    const std::vector<float> values = to_host<float>(logits.slice(0, running->size));
+    result.logits.insert(result.logits.end(), values.begin(), values.end());
+    result.targets.insert(result.targets.end(), running->labels.begin(), running->labels.end());
+    if (progress) progress(static_cast<std::int64_t>(result.rows()));
+  };
+  data::Loader loader(slices, loading);
   loader.start(0);
-  std::int64_t done = 0;
   while (std::optional<data::Batch> batch = loader.next()) {
-    const Tensor pixels =
-        from_host(backend, {batch->size, options.image_size, options.image_size, 3}, batch->pixels);
-    const std::vector<float> logits = to_host<float>(model.logits(autograd::Variable(pixels)).value());
-    result.logits.insert(result.logits.end(), logits.begin(), logits.end());
-    result.targets.insert(result.targets.end(), batch->labels.begin(), batch->labels.end());
-    if (progress) progress(done += batch->size);
+    input.upload(*batch);  // while the device still computes the batch before
+    collect();
+    forward->replay();
+    running = std::move(batch);
   }
+  collect();
   model.train(was_training);
   return result;
 }

@@ -11,10 +11,13 @@
 
 namespace sagitta::apps {
 
-// How the slices of a model are read: image size, normalization, and which labels of the data set are its
-// outputs. Throws Error if an output is none of data::kLabelNames.
-data::LoaderOptions input_options(const models::ModelConfig& config,
-                                  const models::Preprocessor& preprocessor);
+// How the slices of a model are read.
+struct InputOptions {
+  data::LoaderOptions loader;  // image size, and which labels of the data set are the model's outputs
+  ImageParams normalization;
+};
+// Throws Error if an output of the model is none of data::kLabelNames.
+InputOptions input_options(const models::ModelConfig& config, const models::Preprocessor& preprocessor);
 
 // Row-major [slices, labels] tables, in the order of the slice set.
 struct Predictions {
@@ -26,10 +29,11 @@ struct Predictions {
   std::vector<float> probabilities() const;  // sigmoid of the logits
 };
 
-// Runs the model in evaluation mode (and leaves it in the mode it was in). The options are taken as given
-// except that nothing is shuffled, dropped or augmented. `progress` is called with the number of slices done.
-Predictions predict(models::ImageClassifier& model, const data::SliceSet& slices, data::LoaderOptions options,
-                    const std::function<void(std::int64_t)>& progress = {});
+// Runs the model, which was built in `context`, in evaluation mode (and leaves it in the mode it was in). The
+// options are taken as given except that nothing is shuffled, dropped or augmented. `progress` is called with
+// the number of slices done.
+Predictions predict(models::ImageClassifier& model, const nn::Context& context, const data::SliceSet& slices,
+                    InputOptions options, const std::function<void(std::int64_t)>& progress = {});
 
 // Mean binary cross-entropy of the table, in f64; pos_weight has one factor per label, or none.
 double mean_bce(const Predictions& predictions, std::span<const float> pos_weight = {});

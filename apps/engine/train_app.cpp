@@ -31,6 +31,12 @@ TrainOptions options_of_run(const fs::path& run, const TrainProgram& program) {
   } catch (const CLI::ParseError& error) {
     fail("{}: {}", (run / "recipe.toml").string(), error.what());
   }
+  // A recipe of a run holds every option; one that was cut off must not go on with defaults.
+  std::vector<std::string> missing;
+  for (const CLI::Option* option : app.get_options())
+    if (option->get_configurable() && option->count() == 0) missing.push_back(option->get_name());
+  require(missing.empty(), "{}: is damaged or of another version: it does not set {}",
+          (run / "recipe.toml").string(), fmt::join(missing, ", "));
   options.out = run.string();  // the run may have been moved
   return options;
 }
@@ -84,6 +90,7 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
   if (options.threads > 0) omp_set_num_threads(options.threads);
   if (!options.weights.empty()) (void)models::open_checkpoint(options.weights);  // damaged ones end here
   const models::ModelConfig config = model_config(options, program);
+  const OpenedDevice device = open_device(options.device);
   const models::Preprocessor preprocessor = model_preprocessor(config, options.weights);
 
   RunDirectory run = resuming ? RunDirectory::open(options.out) : RunDirectory::create(options.out);
@@ -98,7 +105,7 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
   const StudySplit split = settle_split(run.path() / "split.json", slices, options);
   if (!resuming) write_text_file(run.path() / "recipe.toml", recipe);
 
-  nn::Context context(cpu_backend());
+  nn::Context context(device.backend, device.dtype);
   const auto model = models::make_classifier(config, context, {.recompute = options.recompute});
   nn::initialize(*model, options.seed);
   if (!options.weights.empty() && !run.has_checkpoint())
@@ -131,9 +138,12 @@ int train_main(const TrainProgram& program, int argc, char** argv) {
     if (!options.resume.empty()) {
       const std::string run = options.resume;
       require(options.out.empty() && options.data.empty(),
-              "--resume takes its options from the run; give it alone");
+              "--resume takes its options from the run; give it alone, or with --device");
+      const DeviceOptions device = options.device;
       options = options_of_run(run, program);
       options.resume = run;
+      // A run may go on elsewhere: what it computes on is the machine's affair, in which precision is not.
+      if (app.get_option("--device")->count() > 0) options.device.device = device.device;
     }
     check_train_options(options);
     train(options, program, app.config_to_str(true));

@@ -201,6 +201,7 @@ void add_train_options(CLI::App& app, TrainOptions& o) {
   add_model_options(app, o);
   add_optimization_options(app, o);
   add_augmentation_options(app, o);
+  add_device_options(app, o.device);
   app.add_option("--seed", o.seed, "for the split, first values, order, augmentation and dropout")
       ->capture_default_str();
   app.add_option("--threads", o.threads, "for computing (0: one per processor)")

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/engine/device.h"
 #include "data/augment.h"
 #include "nn/arena.h"
 #include "nn/schedule.h"
@@ -47,6 +48,7 @@ struct TrainOptions {
   data::AugmentOptions augment;
 
   // The run itself.
+  DeviceOptions device;
   std::uint64_t seed = 0;
   int threads = 0, loader_threads = 2;
   std::int64_t checkpoint_steps = 0;  // besides the end of each epoch; 0: no others

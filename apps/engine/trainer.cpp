@@ -45,7 +45,18 @@ std::vector<float> balanced_weights(const data::SliceSet& slices, const std::vec
   return weights;
 }
 
+// Below this a loss scale cannot help: the gradient itself, not its multiple, is too large for f16.
+constexpr double kSmallestLossScale = 0x1p-10;
+
 }  // namespace
+
+struct Trainer::EpochState {
+  Progress progress;
+  Clock::time_point start = Clock::now();
+  double seconds_waited = 0;  // for the loader
+  double sum_of_losses = 0;
+  std::int64_t batches = 0;  // in the sum
+};
 
 Trainer::Trainer(models::ImageClassifier& model, nn::Context& context,
                  const models::Preprocessor& preprocessor, Data data, const TrainOptions& options,
@@ -59,14 +70,16 @@ Trainer::Trainer(models::ImageClassifier& model, nn::Context& context,
       arena_(model, options.weight_decay, decay_policy_of(options)),
       optimizer_(make_optimizer(arena_, options_)),
       schedule_(schedule_of(options)),
-      loader_(data_.train, loader_options()),
+      input_options_(training_input()),
+      loader_(data_.train, input_options_.loader),
+      input_(context, options.batch_size, model.config().image_size, input_options_.normalization),
       step_state_(context.step_state()) {
   const auto count = static_cast<std::int64_t>(data_.train.records.size());
   require(count >= options_.batch_size, "--batch-size {} is more than the {} training slices",
           options_.batch_size, count);
   if (schedule_.unit == nn::Schedule::Unit::step) schedule_.total *= static_cast<double>(steps_per_epoch());
   if (options_.pos_weight == "balanced")
-    pos_weights_ = balanced_weights(data_.train, loader_options().labels);
+    pos_weights_ = balanced_weights(data_.train, input_options_.loader.labels);
   build_steps();
 }
 
@@ -79,33 +92,49 @@ std::int64_t Trainer::steps_per_epoch() const {
 
 double Trainer::learning_rate() const { return schedule_.at(position_.optimizer_steps, steps_per_epoch()); }
 
-data::LoaderOptions Trainer::loader_options() const {
-  data::LoaderOptions loader = input_options(model_.config(), preprocessor_);
+InputOptions Trainer::training_input() const {
+  InputOptions input = input_options(model_.config(), preprocessor_);
+  data::LoaderOptions& loader = input.loader;
   loader.batch_size = options_.batch_size;
   loader.shuffle = loader.drop_last = true;
   loader.augment = options_.augment;
   loader.seed = options_.seed;
   loader.threads = options_.loader_threads;
-  return loader;
+  return input;
 }
 
 // Two captured pieces of work on fixed memory: one micro-batch forward and backward, and one parameter
 // update.
 void Trainer::build_steps() {
   Backend& backend = context_.backend();
-  const std::int64_t side = model_.config().image_size, labels = model_.config().num_labels();
-  pixels_ = Tensor(backend, {options_.batch_size, side, side, 3}, context_.dtype());
-  targets_ = Tensor(backend, {options_.batch_size, labels}, context_.dtype());
-  loss_ = Tensor(backend, {1}, context_.dtype());
-  seed_ = full(backend, {1}, context_.dtype(), 1.0 / static_cast<double>(options_.accumulate));
+  const std::int64_t labels = model_.config().num_labels();
+  targets_ = Tensor(backend, {options_.batch_size, labels}, DType::f32);
+  loss_ = Tensor(backend, {1}, DType::f32);
+  seed_ = full(backend, {1}, DType::f32, 1.0 / static_cast<double>(options_.accumulate));
   if (!pos_weights_.empty()) pos_weight_ = from_host(backend, {labels}, pos_weights_);
-  forward_backward_ = backend.capture([this] {
-    const autograd::Variable logits = model_.logits(autograd::Variable(pixels_));
-    const autograd::Variable loss = autograd::bce_with_logits(logits, targets_, pos_weight_);
-    loss_.backend().convert(loss.value(), loss_);
-    autograd::backward(loss, seed_);
-  });
+  if (context_.dtype() == DType::f16) optimizer_->scale_loss();
+  forward_backward_ = backend.capture([this] { forward_backward(); });
   update_ = backend.capture([this] { optimizer_->step(step_state_); });
+}
+
+void Trainer::forward_backward() {
+  Backend& backend = context_.backend();
+  // A record of this is replayed whatever ran before, so it does not go by whether there are gradients
+  // already.
+  if (options_.accumulate > 1)
+    arena_.keep_gradients();  // launch() has zeroed them
+  else
+    arena_.clear_gradients();
+  const autograd::Variable logits = model_.logits(autograd::Variable(input_.normalize()));
+  const autograd::Variable loss =
+      autograd::bce_with_logits(autograd::cast(logits, DType::f32), targets_, pos_weight_);
+  backend.convert(loss.value(), loss_);
+  Tensor seed = seed_;
+  if (optimizer_->loss_scale()) {
+    seed = seed_.like();
+    backend.scale_by(seed_, optimizer_->loss_scale(), {seed});
+  }
+  autograd::backward(loss, seed);
 }
 
 void Trainer::resume() {
@@ -135,76 +164,110 @@ void Trainer::run() {
 double Trainer::train_epoch() {
   const std::int64_t batches = batches_per_epoch();
   loader_.start(position_.epoch, position_.batch);
-  Progress progress(fmt::format("epoch {}/{}", position_.epoch + 1, options_.epochs), "images",
-                    batches * options_.batch_size, position_.batch * options_.batch_size);
-  double waited = 0, sum_of_losses = 0;
-  std::int64_t counted = 0;
-  const Clock::time_point start = Clock::now();
+  EpochState epoch{.progress{fmt::format("epoch {}/{}", position_.epoch + 1, options_.epochs), "images",
+                             batches * options_.batch_size, position_.batch * options_.batch_size}};
+  std::optional<Launched> running;
   while (true) {
     const Clock::time_point before = Clock::now();
     const std::optional<data::Batch> batch = loader_.next();
-    waited += seconds_since(before);
+    epoch.seconds_waited += seconds_since(before);
     if (!batch) break;
-    const bool last_of_epoch = position_.batch + 1 == batches;
-    const bool last_of_step = (position_.batch + 1) % options_.accumulate == 0 || last_of_epoch;
-    const double lr = learning_rate();
-    train_batch(*batch, last_of_step);
-    ++position_.batch;
-    const double loss = scalar_of(loss_);
-    check_finite(loss, "loss");
-    sum_of_losses += loss;
-    ++counted;
-    const double wait_share = waited / seconds_since(start);
-    progress.update(position_.batch * options_.batch_size,
-                    fmt::format("loss {:.4f}  lr {:.2e}  wait {:.0f}%", loss, lr, 100 * wait_share));
-    if (!last_of_step) continue;
-    const double norm = optimizer_->gradient_norm();
-    check_finite(norm, "gradient norm");
-    run_.log({{"type", "step"},
-              {"epoch", position_.epoch + 1},
-              {"step", position_.optimizer_steps},
-              {"loss", loss},
-              {"lr", lr},
-              {"gradient_norm", norm},
-              {"images_per_second", progress.rate()},
-              {"wait_share", wait_share}});
-    if (options_.checkpoint_steps > 0 && position_.optimizer_steps % options_.checkpoint_steps == 0 &&
-        !last_of_epoch)
-      write_checkpoint(false);
+    upload(*batch);  // while the device still computes the batch before
+    std::optional<Measured> done;
+    if (running) done = measure(*running);
+    running = launch();
+    if (done) report(epoch, *done);
+    const bool is_due = options_.checkpoint_steps > 0 && running->last_of_step &&
+                        position_.optimizer_steps % options_.checkpoint_steps == 0;
+    if (!is_due || position_.batch == batches) continue;
+    report(epoch, measure(*std::exchange(running, std::nullopt)));
+    write_checkpoint(false);
   }
-  return sum_of_losses / static_cast<double>(std::max<std::int64_t>(1, counted));
+  if (running) report(epoch, measure(*running));
+  return epoch.sum_of_losses / static_cast<double>(std::max<std::int64_t>(1, epoch.batches));
 }
 
-void Trainer::train_batch(const data::Batch& batch, bool last_of_step) {
-  Backend& backend = context_.backend();
-  backend.write(batch.pixels.data(), pixels_);
-  backend.write(batch.labels.data(), targets_);
-  nn::write_step_state(step_state_,
-                       {.seed = options_.seed,
-                        .micro_step = static_cast<std::uint32_t>(position_.micro_steps),
-                        .optimizer_step = static_cast<std::uint32_t>(position_.optimizer_steps + 1),
-                        .learning_rate = learning_rate()});
+void Trainer::upload(const data::Batch& batch) {
+  input_.upload(batch);
+  context_.backend().write(batch.labels.data(), targets_);
+}
+
+Trainer::Launched Trainer::launch() {
+  const Launched launched{.batch = position_.batch + 1,
+                          .optimizer_step = position_.optimizer_steps + 1,
+                          .last_of_step = (position_.batch + 1) % options_.accumulate == 0 ||
+                                          position_.batch + 1 == batches_per_epoch(),
+                          .learning_rate = learning_rate()};
+  nn::write_step_state(step_state_, {.seed = options_.seed,
+                                     .micro_step = static_cast<std::uint32_t>(position_.micro_steps),
+                                     .optimizer_step = static_cast<std::uint32_t>(launched.optimizer_step),
+                                     .learning_rate = launched.learning_rate});
+  if (options_.accumulate > 1 && position_.batch % options_.accumulate == 0)
+    context_.backend().fill(arena_.gradients(), 0);
   forward_backward_->replay();
+  if (launched.last_of_step) update_->replay();
+  ++position_.batch;
   ++position_.micro_steps;
-  if (!last_of_step) return;
-  update_->replay();
-  ++position_.optimizer_steps;
+  position_.optimizer_steps += launched.last_of_step;
+  return launched;
 }
 
-void Trainer::check_finite(double value, const char* what) const {
+Trainer::Measured Trainer::measure(const Launched& launched) const {
+  Measured measured{.launched = launched, .loss = scalar_of(loss_)};
+  check_finite(measured.loss, "loss", launched.optimizer_step);
+  if (!launched.last_of_step) return measured;
+  measured.gradient_norm = optimizer_->gradient_norm();
+  if (!optimizer_->loss_scale()) {
+    check_finite(measured.gradient_norm, "gradient norm", launched.optimizer_step);
+    return measured;
+  }
+  measured.loss_scale = static_cast<double>(to_host<float>(optimizer_->loss_scale())[kLossScaleFactor]);
+  require(measured.loss_scale >= kSmallestLossScale,
+          "the gradient overflows fp16 whatever the loss scale, at epoch {}, step {}: training stopped; use "
+          "--precision bf16",
+          position_.epoch + 1, launched.optimizer_step);
+  return measured;
+}
+
+void Trainer::report(EpochState& epoch, const Measured& measured) {
+  const Launched& launched = measured.launched;
+  epoch.sum_of_losses += measured.loss;
+  ++epoch.batches;
+  const double wait_share = epoch.seconds_waited / seconds_since(epoch.start);
+  epoch.progress.update(launched.batch * options_.batch_size,
+                        fmt::format("loss {:.4f}  lr {:.2e}  wait {:.0f}%", measured.loss,
+                                    launched.learning_rate, 100 * wait_share));
+  if (!launched.last_of_step) return;
+  const bool is_finite = std::isfinite(measured.gradient_norm);
+  Json entry{{"type", "step"},
+             {"epoch", position_.epoch + 1},
+             {"step", launched.optimizer_step},
+             {"loss", measured.loss},
+             {"lr", launched.learning_rate},
+             {"gradient_norm", is_finite ? Json(measured.gradient_norm) : Json()},
+             {"images_per_second", epoch.progress.rate()},
+             {"wait_share", wait_share}};
+  if (optimizer_->loss_scale()) {
+    entry["loss_scale"] = measured.loss_scale;
+    entry["skipped"] = !is_finite;
+  }
+  run_.log(entry);
+}
+
+void Trainer::check_finite(double value, const char* what, std::int64_t step) const {
   if (std::isfinite(value)) return;
   const std::string checkpoint = run_.has_checkpoint() ? "the last good checkpoint is " + run_.last().string()
                                                        : "there is no checkpoint yet";
   fail("the {} is {} at epoch {}, step {}: training stopped, {}; try a lower --lr, or --clip-norm 1", what,
-       value, position_.epoch + 1, position_.optimizer_steps, checkpoint);
+       value, position_.epoch + 1, step, checkpoint);
 }
 
 void Trainer::finish_epoch(double training_loss) {
   Progress progress("validation", "images", static_cast<std::int64_t>(data_.validation.records.size()));
-  const Predictions predictions =
-      predict(model_, data_.validation, loader_options(), [&](std::int64_t done) { progress.update(done); });
+  const Predictions predictions = predict(model_, context_, data_.validation, input_options_,
+                                          [&](std::int64_t done) { progress.update(done); });
   const double loss = mean_bce(predictions, pos_weights_);
-  check_finite(loss, "validation loss");
+  check_finite(loss, "validation loss", position_.optimizer_steps);
   const std::vector<float> probabilities = predictions.probabilities();
   std::vector<double> areas;
   for (std::size_t label = 0; label < predictions.labels; ++label)

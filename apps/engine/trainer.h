@@ -1,9 +1,12 @@
 // Trainer: the loop of steps, evaluation, logging and checkpoints. It knows no model type and no data format.
-// Invariant: the weights after n optimizer steps are a function of options and data only; a run that was
-// killed and resumed from its last checkpoint ends with bitwise the same ones.
+// While the device computes one batch the next is loaded and uploaded, so the loss of a batch is known one
+// turn of the loop later; nothing is written to disk before it is. Invariant: the weights after n optimizer
+// steps are a function of options and data only; a run that was killed and resumed from its last checkpoint
+// ends with bitwise the same ones.
 #pragma once
 #include <memory>
 
+#include "apps/engine/model_input.h"
 #include "apps/engine/predictions.h"
 #include "apps/engine/run_directory.h"
 #include "apps/engine/train_options.h"
@@ -40,16 +43,36 @@ class Trainer {
     std::int64_t best_epoch = -1;
   };
 
+  // A batch that the device was given.
+  struct Launched {
+    std::int64_t batch = 0;           // of the epoch, from 1
+    std::int64_t optimizer_step = 0;  // it belongs to, from 1
+    bool last_of_step = false;
+    double learning_rate = 0;
+  };
+  // What came of it.
+  struct Measured {
+    Launched launched;
+    double loss = 0;
+    double gradient_norm = 0, loss_scale = 0;  // of the last batch of a step; 0 without a loss scale
+  };
+  // What an epoch has come to so far.
+  struct EpochState;
+
   std::int64_t batches_per_epoch() const;
   std::int64_t steps_per_epoch() const;
   double learning_rate() const;
   void build_steps();
+  void forward_backward();
   double train_epoch();  // from the current position; the mean loss
-  void train_batch(const data::Batch& batch, bool last_of_step);
+  void upload(const data::Batch& batch);
+  Launched launch();                                 // what was uploaded; moves the position on
+  Measured measure(const Launched& launched) const;  // waits for the device; throws unless all is finite
+  void report(EpochState& epoch, const Measured& measured);
   void finish_epoch(double training_loss);
-  void check_finite(double value, const char* what) const;
+  void check_finite(double value, const char* what, std::int64_t step) const;
   void write_checkpoint(bool is_best);
-  data::LoaderOptions loader_options() const;
+  InputOptions training_input() const;
 
   models::ImageClassifier& model_;
   nn::Context& context_;
@@ -62,11 +85,13 @@ class Trainer {
   nn::ParameterArena arena_;
   std::unique_ptr<nn::Optimizer> optimizer_;
   nn::Schedule schedule_;
+  InputOptions input_options_;
   data::Loader loader_;
   Position position_;
 
   // Fixed memory that the captured steps work on.
-  Tensor pixels_, targets_, pos_weight_, loss_, seed_;
+  ModelInput input_;
+  Tensor targets_, pos_weight_, loss_, seed_;
   Tensor step_state_;
   std::unique_ptr<Captured> forward_backward_, update_;
 };

@@ -1,0 +1,33 @@
+// Which device a program computes on and in which precision: the flags --device, --precision and --attention.
+// The one place where a program meets the CUDA backend; everything else sees a Backend and a DType.
+#pragma once
+#include <CLI/App.hpp>
+#include <string>
+
+#include "tensor/backend.h"
+
+namespace sagitta::apps {
+
+struct DeviceOptions {
+  std::string device = "auto";      // cpu, cuda, cuda:<index>; auto: a GPU when there is one
+  std::string precision = "f32";    // f32, tf32, bf16, fp16
+  std::string attention = "cudnn";  // cudnn, own
+};
+
+void add_device_options(CLI::App& app, DeviceOptions& options);
+
+// The device that the options mean on a machine with `gpus` usable GPUs. Throws Error when it is not there
+// (for the reason `unavailable`), or cannot compute in the precision.
+Device choose_device(const DeviceOptions& options, int gpus, const std::string& unavailable);
+Device choose_device(const DeviceOptions& options);  // on this machine
+std::string describe(const Device& device);          // "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)"
+
+struct OpenedDevice {
+  Backend& backend;
+  DType dtype;  // of the model's activations
+};
+
+// Opens the chosen device and says on stderr which GPU it is.
+OpenedDevice open_device(const DeviceOptions& options);
+
+}  // namespace sagitta::apps
