@@ -22,7 +22,7 @@ inline std::filesystem::path golden_folder(const std::string& name) {
 }
 
 // [N,C,H,W] values of an entry as an image tensor [N,H,W,C].
-inline Tensor channels_last(const safetensors::Entry& entry) {
+inline Tensor channels_last(const safetensors::Entry& entry, Backend& backend) {
   const auto values = safetensors::values_of<float>(entry);
   const std::int64_t n = entry.shape[0], c = entry.shape[1], h = entry.shape[2], w = entry.shape[3];
   std::vector<float> result(values.size());
@@ -31,22 +31,23 @@ inline Tensor channels_last(const safetensors::Entry& entry) {
     for (std::int64_t k = 0; k < c; ++k)
       for (std::int64_t p = 0; p < h * w; ++p)
         result[static_cast<std::size_t>((i * h * w + p) * c + k)] = values[from++];
-  return from_host(cpu_backend(), {n, h, w, c}, result);
+  return from_host(backend, {n, h, w, c}, result);
 }
 
 struct GoldenCase {
-  explicit GoldenCase(const std::string& name)
-      : context(cpu_backend()),
+  explicit GoldenCase(const std::string& name, Backend& backend = cpu_backend())
+      : context(backend),
         model(models::import_model(golden_folder(name), context)),
         file(safetensors::File::open(golden_folder(name) / "golden.safetensors")),
-        pixels(channels_last(file.at("pixel_values"))) {}
+        pixels(channels_last(file.at("pixel_values"), backend)) {}
 
   autograd::Variable logits() { return model->logits(autograd::Variable(pixels)); }
   autograd::Variable loss(const autograd::Variable& logits) const {
     if (const auto* labels = file.find("labels"))
-      return autograd::softmax_cross_entropy(logits, safetensors::read(*labels, cpu_backend(), DType::i64));
+      return autograd::softmax_cross_entropy(logits,
+                                             safetensors::read(*labels, context.backend(), DType::i64));
     return autograd::bce_with_logits(logits,
-                                     safetensors::read(file.at("targets"), cpu_backend(), DType::f32));
+                                     safetensors::read(file.at("targets"), context.backend(), DType::f32));
   }
 
   nn::Context context;

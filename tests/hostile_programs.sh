@@ -132,6 +132,7 @@ else
   : >bad/manifest.csv && refused 1 "bad/manifest.csv" evaluate --model run/best --data bad --out out13
   damaged slices bad settings.json && refused 1 "--out bad" reslice --data ct --out bad --slices 3 --span-mm 8 --size 32
   damaged run bad recipe.toml && refused 1 "bad/recipe.toml" train_resnet --resume bad
+  sed -n 1,20p run/recipe.toml >bad/recipe.toml && refused 1 "bad/recipe.toml" train_resnet --resume bad
   damaged run/best bad config.json && refused 1 "bad/config.json" evaluate --model bad --data slices
   refused 1 "bad/config.json" summary --arch bad
   damaged run/best bad preprocessor_config.json && refused 1 "bad/preprocessor_config.json" evaluate --model bad --data slices

@@ -12,7 +12,8 @@ GIT_CEILING_DIRECTORIES=$(dirname "$PWD") git apply ops.patch
 
 # Not optimized: what counts is that it compiles without a warning and is right.
 cmake -S . -B "$2/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DSAGITTA_WERROR=ON \
-  -DSAGITTA_DICOM=OFF -DSAGITTA_BENCH=OFF >/dev/null
-cmake --build "$2/build" -j 2 --target test_autograd sagitta_models
+  -DSAGITTA_DICOM=OFF -DSAGITTA_BENCH=OFF -DSAGITTA_CUDA=OFF -DSAGITTA_CUDA_EMULATED=ON >/dev/null
+cmake --build "$2/build" -j 2 --target test_autograd test_cuda_emulated test_recording sagitta_models
 for op in softplus l2_normalize; do grep -q "$op" tests/op_cases.cpp; done
 "$2/build/tests/test_autograd"
+"$2/build/tests/test_cuda_emulated" --test-case="every op agrees*"

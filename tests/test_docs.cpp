@@ -63,7 +63,7 @@ TEST_CASE("relative links of the documents lead somewhere") {
 
 TEST_CASE("paths in backticks exist in the tree") {
   int seen = 0;
-  const std::string folder = "(?:tensor|autograd|nn|models|data|apps|tests|bench|docs|scripts|cmake)";
+  const std::string folder = "(?:tensor|cuda|autograd|nn|models|data|apps|tests|bench|docs|scripts|cmake)";
   for_each_match("`(" + folder + "/[A-Za-z0-9_./-]*)`",
                  [&](const fs::path& document, const std::string& path) {
                    CAPTURE(document.filename().string());

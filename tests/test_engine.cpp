@@ -115,6 +115,8 @@ TEST_CASE("flags win over the recipe, and the resolved recipe gives the same opt
   CHECK(again.schedule == "cosine");
   CHECK(again.window == options.window);
   CHECK(again.batch_size == 24);
+  CHECK(again.device.device == "auto");
+  CHECK(again.device.precision == "f32");
 }
 
 TEST_CASE("contradicting options are refused with the flag's name") {
@@ -128,6 +130,34 @@ TEST_CASE("contradicting options are refused with the flag's name") {
   const TempFolder folder;
   testing::write_bytes(folder / "bad.toml", "learning-rate = 3\n");
   CHECK_THROWS_AS(parse({"--recipe", (folder / "bad.toml").string()}), CLI::ParseError);
+}
+
+TEST_CASE("the device is chosen from what the machine has, and what it lacks is said with the flag") {
+  const std::string none = "there is no NVIDIA GPU in this machine";
+  const Device cpu{}, first{Device::Kind::cuda, 0}, second{Device::Kind::cuda, 1};
+  CHECK(choose_device({}, 0, none) == cpu);
+  CHECK(choose_device({}, 2, "") == first);
+  CHECK(choose_device({.device = "cpu"}, 2, "") == cpu);
+  CHECK(choose_device({.device = "cuda"}, 2, "") == first);
+  CHECK(choose_device({.device = "cuda:1", .precision = "bf16"}, 2, "") == second);
+  CHECK(choose_device({.precision = "fp16"}, 1, "") == first);
+  CHECK_THROWS_WITH_AS(choose_device({.device = "cuda"}, 0, none),
+                       "--device cuda: there is no NVIDIA GPU in this machine", Error);
+  CHECK_THROWS_WITH_AS(choose_device({.device = "cuda:2"}, 2, ""), doctest::Contains("has 2 GPU"), Error);
+  for (const char* precision : {"tf32", "bf16", "fp16"}) {
+    CHECK_THROWS_WITH_AS(choose_device({.precision = precision}, 0, none),
+                         doctest::Contains("use --precision f32"), Error);
+    CHECK_THROWS_WITH_AS(choose_device({.device = "cpu", .precision = precision}, 1, ""),
+                         doctest::Contains("this is --device cpu"), Error);
+  }
+  for (const std::vector<std::string>& wrong : {std::vector<std::string>{"--device", "gpu"},
+                                                {"--device", "cuda:"},
+                                                {"--device", "cuda:x"},
+                                                {"--device", "cuda:99999999999"},
+                                                {"--precision", "f16"},
+                                                {"--attention", "flash"}})
+    CHECK_THROWS_AS(parse(wrong), CLI::ParseError);
+  CHECK(parse({"--device", "cuda:3", "--precision", "fp16"}).device.device == "cuda:3");
 }
 
 TEST_CASE("a run keeps its last and best checkpoints and nothing half-written") {

@@ -7,9 +7,11 @@
 #include "models/checkpoint_names.h"
 #include "nn/checkpoint.h"
 #include "nn/optimizer.h"
+#include "tests/golden_backend.h"
 #include "tests/golden_case.h"
 
 using namespace sagitta;
+using testing::golden_backend;
 using testing::GoldenCase;
 using testing::kGoldenNames;
 using testing::relative_error;
@@ -33,7 +35,7 @@ std::vector<float> file_values(const nn::FileTensor& tensor, const Tensor& memor
 std::map<std::string, std::vector<float>> gradients_of(models::ImageClassifier& model) {
   std::map<std::string, std::vector<float>> gradients;
   for (const auto& [name, parameter] : model.named_parameters()) {
-    const Tensor gradient = parameter->variable().gradient();
+    const Tensor gradient = parameter->leaf().gradient();
     const nn::FileTensor whole{name, parameter->value(), parameter->layout()};
     if (parameter->slices().empty()) gradients[name] = file_values(whole, gradient);
     const std::string module = name.substr(0, name.size() - parameter->name().size());
@@ -85,7 +87,7 @@ std::vector<float> train(GoldenCase& golden, nn::Optimizer& optimizer, double le
 TEST_CASE("golden: logits, loss and every gradient in evaluation mode") {
   for (const std::string& name : kGoldenNames) {
     CAPTURE(name);
-    GoldenCase golden(name);
+    GoldenCase golden(name, golden_backend());
     golden.model->eval();
     const autograd::Variable logits = golden.logits();
     CHECK(relative_error(to_host<float>(logits.value()),
@@ -102,7 +104,7 @@ TEST_CASE("golden: ResNets in training mode, with batch statistics") {
   for (const std::string& name : kGoldenNames) {
     if (name.starts_with("vit")) continue;
     CAPTURE(name);
-    GoldenCase golden(name);
+    GoldenCase golden(name, golden_backend());
     golden.model->train();
     const autograd::Variable logits = golden.logits();
     CHECK(relative_error(to_host<float>(logits.value()),
@@ -126,7 +128,7 @@ TEST_CASE("golden: ten steps of SGD, Adam and AdamW") {
     for (const std::string kind : {"sgd", "adam", "adamw"}) {
       CAPTURE(name);
       CAPTURE(kind);
-      GoldenCase golden(name);
+      GoldenCase golden(name, golden_backend());
       nn::ParameterArena arena(*golden.model, kind == "adamw" ? 0.05 : 1e-3, nn::DecayPolicy::all);
       std::unique_ptr<nn::Optimizer> optimizer;
       if (kind == "sgd")
@@ -143,8 +145,8 @@ TEST_CASE("golden: ten steps of SGD, Adam and AdamW") {
 }
 
 TEST_CASE("golden: recompute gives a ViT the same gradients") {
-  GoldenCase plain("vit");
-  nn::Context context(cpu_backend());
+  GoldenCase plain("vit", golden_backend());
+  nn::Context context(golden_backend());
   const auto recomputed = models::make_classifier(plain.model->config(), context, {.recompute = true});
   models::load_weights(*recomputed, testing::golden_folder("vit"));
   plain.model->train();

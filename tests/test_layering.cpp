@@ -15,11 +15,12 @@ namespace fs = std::filesystem;
 
 const std::map<std::string, std::set<std::string>> kMayInclude{
     {"tensor", {"tensor"}},
+    {"cuda", {"cuda", "tensor"}},
     {"autograd", {"autograd", "tensor"}},
     {"nn", {"nn", "autograd", "tensor"}},
     {"models", {"models", "nn", "autograd", "tensor"}},
     {"data", {"data", "tensor"}},
-    {"apps", {"apps", "models", "data", "nn", "autograd", "tensor"}},
+    {"apps", {"apps", "models", "data", "nn", "autograd", "cuda", "tensor"}},
 };
 
 // Which files may include a third-party header that starts so.
@@ -30,24 +31,40 @@ const std::map<std::string, std::regex> kConfined{
     {"Eigen/", std::regex("tensor/cpu/.*")},
     {"omp.h", std::regex("tensor/cpu/.*|apps/.*|data/.*")},
     {"CLI/", std::regex("apps/.*")},
-    {"cuda", std::regex("cuda/.*")},
+    {"cuda", std::regex("cuda/.*|apps/engine/device\\.cpp")},
+    {"cudnn", std::regex("cuda/.*")},
+    {"cublas", std::regex("cuda/.*")},
 };
+
+// The floors' folders and what stands on top of them.
+const std::vector<std::string> kFolders{"tensor", "cuda", "autograd", "nn",   "models",
+                                        "data",   "apps", "bench",    "tests"};
+
+bool is_source(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".h" || extension == ".cpp" || extension == ".cuh" || extension == ".cu";
+}
+
+// Calls visit(folder, file, line) for every line of every source file; `file` is relative to the project.
+template <class Visit>
+void for_each_line(Visit&& visit) {
+  for (const std::string& folder : kFolders)
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(SAGITTA_SOURCE_DIR) / folder)) {
+      if (!is_source(entry.path())) continue;
+      const std::string name = fs::relative(entry.path(), SAGITTA_SOURCE_DIR).generic_string();
+      std::ifstream file(entry.path());
+      for (std::string line; std::getline(file, line);) visit(folder, name, line);
+    }
+}
 
 template <class Visit>
 void for_each_include(Visit&& visit) {
   const std::regex include(R"(^\s*#\s*include\s*[<"]([^>"]+)[>"])");
-  for (const auto& [floor, allowed] : kMayInclude) {
-    for (const auto& entry : fs::recursive_directory_iterator(fs::path(SAGITTA_SOURCE_DIR) / floor)) {
-      const std::string extension = entry.path().extension().string();
-      if (extension != ".h" && extension != ".cpp") continue;
-      std::ifstream file(entry.path());
-      std::string line;
-      std::smatch match;
-      while (std::getline(file, line))
-        if (std::regex_search(line, match, include))
-          visit(floor, fs::relative(entry.path(), SAGITTA_SOURCE_DIR).generic_string(), match[1].str());
-    }
-  }
+  for_each_line([&](const std::string& folder, const std::string& file, const std::string& line) {
+    std::smatch match;
+    if (kMayInclude.contains(folder) && std::regex_search(line, match, include))
+      visit(folder, file, match[1].str());
+  });
 }
 
 }  // namespace
@@ -74,4 +91,18 @@ TEST_CASE("third-party headers stay where they belong") {
       CHECK(std::regex_match(file, where));
     }
   });
+}
+
+TEST_CASE("only cuda/ asks the preprocessor about CUDA") {
+  const std::regex conditional(R"(^\s*#\s*(if|ifdef|ifndef|elif|elifdef|elifndef)\b.*(CUDA|NVCC))");
+  int seen = 0;
+  for_each_line([&](const std::string& folder, const std::string& file, const std::string& line) {
+    if (!std::regex_search(line, conditional)) return;
+    ++seen;
+    CAPTURE(file);
+    CAPTURE(line);
+    // The one macro: which functions the device compiler compiles for both sides.
+    CHECK((folder == "cuda" || file == "tensor/host_device.h"));
+  });
+  CHECK(seen > 0);
 }

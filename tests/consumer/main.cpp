@@ -1,12 +1,16 @@
-// A program that embeds Sagitta: fits y = 2x by gradient descent with an installed library.
+// A program that embeds Sagitta: fits y = 2x by gradient descent with an installed library, on a GPU if there
+// is one.
 #include "autograd/ops.h"
+#include "cuda/cuda.h"
 #include "nn/arena.h"
 #include "nn/linear.h"
 #include "nn/optimizer.h"
 
 int main() {
   using namespace sagitta;
-  nn::Context context(cpu_backend());
+  const bool gpu = cuda::device_count() > 0;
+  if (gpu) cuda::register_backend({});
+  nn::Context context(gpu ? backend_for({Device::Kind::cuda, 0}) : cpu_backend());
   nn::Module model;
   nn::Linear layer(&model, "layer", context, 1, 1);
   nn::initialize(model, 1);
@@ -21,6 +25,6 @@ int main() {
     optimizer.step(state);
   }
   const float slope = to_host<float>(layer.weight.value())[0];
-  fmt::print("slope {:.4f}\n", slope);
+  fmt::print("slope {:.4f} on {}\n", slope, context.backend().device().str());
   return slope > 1.999F && slope < 2.001F ? 0 : 1;
 }
