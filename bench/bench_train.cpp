@@ -1,7 +1,6 @@
 // bench_train: images per second and peak memory of whole training steps, beside PyTorch's in the same run.
 // Every round is a process of its own, ours and theirs in turn, so that both see the same machine and neither
-// inherits the other's memory. A round is a few warm-up steps and then timed ones; its figure is the median
-// step.
+// inherits the other's memory. A round is a few warm-up steps and then timed ones.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "apps/engine/device.h"
 #include "apps/engine/main_guard.h"
 #include "autograd/ops.h"
 #include "models/classifier.h"
@@ -30,7 +30,8 @@ struct Options {
   std::string arch = "resnet-50", versus, python = "python3", json, label;
   std::int64_t image_size = 0, batch = 16;
   int steps = 5, rounds = 3;
-  bool worker = false;
+  apps::DeviceOptions device;
+  bool compile = false, worker = false;
 };
 
 std::string machine_name() {
@@ -53,37 +54,71 @@ double median(std::vector<double> values) {
   return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
+// Seconds per step. On the CPU the median step; a GPU is not waited for in between, since neither framework
+// does so in training, hence the mean.
+template <class Step>
+double time_steps(Backend& backend, int steps, const Step& step) {
+  const bool is_gpu = backend.device().kind == Device::Kind::cuda;
+  for (int i = 0; i < (is_gpu ? 10 : 2); ++i) step();  // the first ones choose algorithms and record the step
+  backend.synchronize();
+  std::vector<double> seconds;
+  const int per_measurement = is_gpu ? steps : 1;
+  for (int done = 0; done < steps; done += per_measurement) {
+    const Clock::time_point start = Clock::now();
+    for (int i = 0; i < per_measurement; ++i) step();
+    backend.synchronize();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count() / per_measurement);
+  }
+  return median(seconds);
+}
+
+// On a GPU of its tensors, on the CPU of the process.
+double peak_mb(Backend& backend) {
+  if (backend.device().kind == Device::Kind::cuda)
+    return static_cast<double>(backend.memory_use().peak) / (1 << 20);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
 // One round of ours: {"images_per_second", "peak_mb"} on stdout. The same step as the peers': forward, binary
-// cross-entropy, backward, SGD with momentum, on fixed synthetic images.
+// cross-entropy, backward, SGD with momentum, on fixed synthetic images; captured, as the trainer does it.
 Json run_worker(const Options& options) {
   models::ModelConfig config = models::config_for(options.arch);
   if (options.image_size > 0) config.image_size = options.image_size;
   config.labels = models::default_labels(7);
-  nn::Context context(cpu_backend());
+  const apps::OpenedDevice device = apps::open_device(options.device);
+  Backend& backend = device.backend;
+  nn::Context context(backend, device.dtype);
   const auto model = models::make_classifier(config, context);
   nn::initialize(*model, 1);
   nn::ParameterArena arena(*model, 1e-4, nn::DecayPolicy::all);
   nn::Sgd optimizer(arena, {.momentum = 0.9});
+  if (device.dtype == DType::f16) optimizer.scale_loss();
   Tensor state = context.step_state();
   nn::write_step_state(state, {.learning_rate = 0.01});
   const Shape shape{options.batch, config.image_size, config.image_size, 3};
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = static_cast<float>(random::normal({1, 0, 0}, i));
-  const autograd::Variable pixels(from_host(context.backend(), shape, values));
-  const Tensor targets = zeros(context.backend(), {options.batch, 7}, DType::f32);
-  std::vector<double> seconds;
-  for (int step = -2; step < options.steps; ++step) {
-    const Clock::time_point start = Clock::now();
-    autograd::backward(autograd::bce_with_logits(model->logits(pixels), targets));
+  const autograd::Variable pixels =
+      autograd::cast(autograd::Variable(from_host(backend, shape, values)), device.dtype);
+  const Tensor targets = zeros(backend, {options.batch, 7}, DType::f32);
+  const Tensor one = full(backend, {1}, DType::f32, 1);
+  const auto step = backend.capture([&] {
+    arena.clear_gradients();
+    const autograd::Variable logits = autograd::cast(model->logits(pixels), DType::f32);
+    const autograd::Variable loss = autograd::bce_with_logits(logits, targets);
+    Tensor seed = one;
+    if (optimizer.loss_scale()) {
+      seed = one.like();
+      backend.scale_by(one, optimizer.loss_scale(), {seed});
+    }
+    autograd::backward(loss, seed);
     optimizer.step(state);
-    context.backend().synchronize();
-    if (step >= 0) seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-  }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return {{"images_per_second", static_cast<double>(options.batch) / median(seconds)},
-          {"peak_mb", static_cast<double>(usage.ru_maxrss) / 1024}};
+  });
+  const double seconds = time_steps(backend, options.steps, [&] { step->replay(); });
+  return {{"images_per_second", static_cast<double>(options.batch) / seconds}, {"peak_mb", peak_mb(backend)}};
 }
 
 // The JSON on the last line that a command prints.
@@ -99,14 +134,20 @@ Json run_process(const std::string& command) {
 }
 
 int compare(const Options& options, const std::string& self) {
-  const std::string shape = fmt::format("--arch {} --image-size {} --batch {} --steps {}", options.arch,
-                                        options.image_size, options.batch, options.steps);
-  const std::string ours = fmt::format("'{}' --worker {}", self, shape);
-  const std::string theirs =
-      fmt::format("'{}' '{}/bench/peers/train_pytorch.py' {}", options.python, SAGITTA_SOURCE_DIR, shape);
+  const Device device = apps::choose_device(options.device);
+  const std::string shape =
+      fmt::format("--arch {} --image-size {} --batch {} --steps {} --device {} --precision {}", options.arch,
+                  options.image_size, options.batch, options.steps, device.str(), options.device.precision);
+  const std::string ours =
+      fmt::format("'{}' --worker {} --attention {}", self, shape, options.device.attention);
+  const std::string theirs = fmt::format("'{}' '{}/bench/peers/train_pytorch.py' {}{}", options.python,
+                                         SAGITTA_SOURCE_DIR, shape, options.compile ? " --compile" : "");
   Json result{{"machine", machine_name()},
               {"date", today()},
+              {"device", apps::describe(device)},
+              {"precision", options.device.precision},
               {"arch", options.arch},
+              {"image_size", options.image_size},
               {"batch", options.batch},
               {"threads", std::thread::hardware_concurrency()},
               {"rounds", Json::array()}};
@@ -158,8 +199,10 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", options.rounds, "rounds")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--vs", options.versus, "run a peer in turn: pytorch")
       ->check(CLI::IsMember(std::vector<std::string>{"pytorch"}));
+  app.add_flag("--compile", options.compile, "the peer compiles its model (torch.compile)");
   app.add_option("--python", options.python, "Python with torch and transformers")->capture_default_str();
   app.add_option("--json", options.json, "write the result to this file");
+  apps::add_device_options(app, options.device);
   app.add_flag("--worker", options.worker, "one round in this process, result as JSON");
   return apps::run_main(app, argc, argv, [&] {
     if (!options.worker) return compare(options, argv[0]);

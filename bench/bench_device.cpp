@@ -1,0 +1,233 @@
+// bench_device: where the time of a training step goes, op by op, on a CPU or GPU.
+// The calls are recorded from the model itself (recording_backend.h); each distinct one is then timed alone,
+// the way a trainer runs it: captured, on random values, on memory that has left the caches. Two ceilings are
+// measured first, in the same run: a large copy and a large matrix product. What a call would take at the
+// ceiling that binds it, divided by what it takes, is its share of the ceiling; what it takes above that,
+// times the calls per step, is what there is to gain.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "apps/engine/device.h"
+#include "apps/engine/main_guard.h"
+#include "autograd/ops.h"
+#include "bench/recording_backend.h"
+#include "cuda/cuda.h"
+#include "models/classifier.h"
+#include "nn/arena.h"
+#include "nn/optimizer.h"
+#include "tensor/atomic_file.h"
+
+namespace {
+
+using namespace sagitta;
+using bench::RecordedCall;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string arch = "resnet-50", only, json;
+  std::int64_t image_size = 0, batch = 256;
+  bool quick = false;
+  apps::DeviceOptions device;
+};
+
+// A training step as the trainer makes it: u8 pictures in, updated weights out. Behind it, with times = 0,
+// ops that other recipes add.
+std::vector<RecordedCall> calls_of_step(const Options& options, DType dtype) {
+  models::ModelConfig config = models::config_for(options.arch);
+  if (options.image_size > 0) config.image_size = options.image_size;
+  config.labels = models::default_labels(7);
+  bench::RecordingBackend recorder;
+  nn::Context context(recorder, dtype);
+  const auto model = models::make_classifier(config, context);
+  nn::ParameterArena arena(*model, 1e-4, nn::DecayPolicy::all);
+  nn::Sgd sgd(arena, {.momentum = 0.9});
+  nn::Adam adam(arena, {.decoupled = true});
+  nn::Optimizer& used = config.vit() != nullptr ? static_cast<nn::Optimizer&>(adam) : sgd;
+  nn::Optimizer& unused = config.vit() != nullptr ? static_cast<nn::Optimizer&>(sgd) : adam;
+  if (dtype == DType::f16) used.scale_loss();
+  Tensor state = context.step_state();
+  nn::write_step_state(state, {.seed = 1, .learning_rate = 1e-3});
+
+  const std::int64_t batch = options.batch, side = config.image_size, labels = config.num_labels();
+  const Tensor pictures(recorder, {batch, side, side, 3}, DType::u8), crop(recorder, {batch, 3}, DType::i32);
+  Tensor pixels(recorder, pictures.shape(), dtype);
+  const Tensor targets(recorder, {batch, labels}, DType::f32);
+  recorder.start();
+  recorder.normalize_image({}, pictures, crop, pixels);
+  const autograd::Variable logits =
+      autograd::cast(model->logits(autograd::Variable(pixels)), accumulate_dtype(dtype));
+  autograd::backward(autograd::bce_with_logits(logits, targets));
+  used.step(state);
+  std::vector<RecordedCall> calls = recorder.calls();
+
+  recorder.start();
+  unused.step(state);
+  const Tensor classes(recorder, {batch, 1000}, DType::f32), ids(recorder, {batch}, DType::i64);
+  Tensor loss(recorder, {1}, DType::f32), dclasses = classes.like(), dropped = pixels.like();
+  recorder.softmax_cross_entropy({}, classes, ids, loss, dclasses);
+  recorder.dropout({.p = 0.1}, state, pixels, dropped);
+  recorder.dropout_backward({.p = 0.1}, state, pixels, {dropped});
+  for (RecordedCall call : recorder.calls()) {
+    // Without a backward pass the optimizer first clears the gradients.
+    if (call.op == "fill" || call.op == "squared_norm") continue;
+    call.times = 0;
+    calls.push_back(std::move(call));
+  }
+  return calls;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Timing {
+  RecordedCall call;
+  double seconds = 0;  // of one call
+};
+
+class Meter {
+ public:
+  Meter(Backend& backend, DType dtype, bool quick) : backend_(backend), maker_(backend), quick_(quick) {
+    const bool gpu = backend.device().kind == Device::Kind::cuda;
+    const std::int64_t copied = gpu ? std::int64_t{1} << 28 : 1 << 23;
+    const std::int64_t side = gpu ? 8192 : 1024;
+    bench::RecordingBackend recorder;
+    const Tensor x(recorder, {copied}, DType::f32), a(recorder, {side, side}, dtype);
+    Tensor y = x.like(), product = a.like();
+    recorder.convert(x, y);
+    recorder.matmul({.transpose_b = true}, a, a, {product});
+    copy_rate_ = recorder.calls()[0].bytes / measure(recorder.calls()[0]);
+    product_rate_ = recorder.calls()[1].flop / measure(recorder.calls()[1]);
+  }
+
+  double copy_rate() const { return copy_rate_; }        // bytes per second, read plus written
+  double product_rate() const { return product_rate_; }  // FLOP per second
+
+  // Seconds that the call would take at the ceiling that binds it.
+  double at_ceiling(const RecordedCall& call) const {
+    return std::max(call.bytes / copy_rate_, call.flop / product_rate_);
+  }
+  bool bound_by_products(const RecordedCall& call) const {
+    return call.flop / product_rate_ > call.bytes / copy_rate_;
+  }
+
+  // Seconds of one call: the median of several samples.
+  double measure(const RecordedCall& call) {
+    constexpr double kBeyondCaches = 256e6;  // a call finds nothing of its own from last time in 50 MB of L2
+    const double sets = std::clamp(std::ceil(kBeyondCaches / std::max(call.bytes, 1.0)), 1.0, 8.0);
+    std::vector<std::function<void()>> runs;
+    for (int i = 0; i < static_cast<int>(sets); ++i) runs.push_back(call.prepare(maker_));
+    const auto captured = backend_.capture([&] {
+      for (const auto& run : runs) run();
+    });
+    // Chooses algorithms, records, and launches the record once.
+    for (int i = 0; i < 3; ++i) replay(*captured, 1);
+    const double once = replay(*captured, 1);
+    const double wanted = quick_ ? 3e-3 : 20e-3;
+    const int repetitions = static_cast<int>(std::clamp(wanted / once, 1.0, 1000.0));
+    std::vector<double> samples;
+    for (int i = 0; i < (quick_ ? 3 : 7); ++i)
+      samples.push_back(replay(*captured, repetitions) / repetitions);
+    std::nth_element(samples.begin(), samples.begin() + samples.size() / 2, samples.end());
+    return samples[samples.size() / 2] / sets;
+  }
+
+ private:
+  double replay(Captured& captured, int repetitions) {
+    const Clock::time_point start = Clock::now();
+    for (int i = 0; i < repetitions; ++i) captured.replay();
+    backend_.synchronize();
+    return seconds_since(start);
+  }
+
+  Backend& backend_;
+  bench::TensorMaker maker_;
+  bool quick_;
+  double copy_rate_ = 0, product_rate_ = 0;
+};
+
+void print_table(const Meter& meter, const std::vector<Timing>& timings) {
+  fmt::print("{:<30} {:<58} {:>5} {:>10} {:>15} {:>8} {:>9} {:>9}\n", "op", "shapes", "calls", "us/call",
+             "rate", "ceiling", "ms/step", "above it");
+  for (const auto& [call, seconds] : timings) {
+    const std::string rate = meter.bound_by_products(call)
+                                 ? fmt::format("{:.2f} TFLOP/s", call.flop / seconds * 1e-12)
+                                 : fmt::format("{:.0f} GB/s", call.bytes / seconds * 1e-9);
+    const double at_ceiling = meter.at_ceiling(call);
+    fmt::print("{:<30} {:<58} {:>5} {:>10.1f} {:>15} {:>6.0f} % {:>9.3f} {:>9.3f}\n", call.op, call.detail,
+               call.times, seconds * 1e6, rate, 100 * at_ceiling / seconds, seconds * call.times * 1e3,
+               (seconds - at_ceiling) * call.times * 1e3);
+  }
+}
+
+int run(const Options& options) {
+  const apps::OpenedDevice device = apps::open_device(options.device);
+  Meter meter(device.backend, device.dtype, options.quick);
+  const Device where = device.backend.device();
+  const std::string name = where.kind == Device::Kind::cuda ? cuda::device_name(where.index) : where.str();
+  fmt::print(
+      "{}, batch {}, {}, {} attention, on {}\nceilings: copy {:.0f} GB/s, matrix product {:.2f} TFLOP/s\n\n",
+      options.arch, options.batch, options.device.precision, options.device.attention, name,
+      meter.copy_rate() * 1e-9, meter.product_rate() * 1e-12);
+  std::vector<Timing> timings;
+  for (const RecordedCall& call : calls_of_step(options, device.dtype))
+    if (call.op.find(options.only) != std::string::npos) timings.push_back({call, meter.measure(call)});
+  std::stable_sort(timings.begin(), timings.end(), [](const Timing& a, const Timing& b) {
+    return a.seconds * a.call.times > b.seconds * b.call.times;
+  });
+  print_table(meter, timings);
+
+  double step = 0, at_ceiling = 0;
+  Json ops = Json::array();
+  for (const auto& [call, seconds] : timings) {
+    step += seconds * call.times;
+    at_ceiling += meter.at_ceiling(call) * call.times;
+    ops.push_back({{"op", call.op},
+                   {"shapes", call.detail},
+                   {"calls_per_step", call.times},
+                   {"microseconds", seconds * 1e6},
+                   {"gb_per_s", call.bytes / seconds * 1e-9},
+                   {"tflop_per_s", call.flop / seconds * 1e-12},
+                   {"share_of_ceiling", meter.at_ceiling(call) / seconds},
+                   {"ms_per_step", seconds * call.times * 1e3}});
+  }
+  fmt::print("\nall of them: {:.2f} ms per step, {:.2f} ms at the ceilings\n", step * 1e3, at_ceiling * 1e3);
+  if (options.json.empty()) return 0;
+  const Json result{{"device", name},
+                    {"arch", options.arch},
+                    {"batch", options.batch},
+                    {"precision", options.device.precision},
+                    {"attention", options.device.attention},
+                    {"only", options.only},
+                    {"copy_gb_per_s", meter.copy_rate() * 1e-9},
+                    {"matmul_tflop_per_s", meter.product_rate() * 1e-12},
+                    {"ms_per_step", step * 1e3},
+                    {"ms_per_step_at_ceilings", at_ceiling * 1e3},
+                    {"ops", ops}};
+  write_text_file(options.json, result.dump(2) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Times every op of a training step by itself and against the device's measured ceilings",
+               "bench_device");
+  Options options;
+  app.add_option("--arch", options.arch, "a built-in model, e.g. resnet-50, vit-base-patch16-384")
+      ->capture_default_str();
+  app.add_option("--image-size", options.image_size, "pixels per side (0: the architecture's own)")
+      ->capture_default_str();
+  app.add_option("--batch", options.batch, "images per step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--only", options.only, "only ops whose name contains this, e.g. conv2d");
+  app.add_flag("--quick", options.quick, "fewer repetitions");
+  app.add_option("--json", options.json, "also write the result to this file");
+  apps::add_device_options(app, options.device);
+  return apps::run_main(app, argc, argv, [&] { return run(options); });
+}
