@@ -104,7 +104,8 @@ InputOptions Trainer::training_input() const {
 }
 
 // Two captured pieces of work on fixed memory: one micro-batch forward and backward, and one parameter
-// update.
+// update. A record is replayed whatever ran before, so neither goes by which gradients the host takes for
+// filled: each says so itself.
 void Trainer::build_steps() {
   Backend& backend = context_.backend();
   const std::int64_t labels = model_.config().num_labels();
@@ -114,13 +115,14 @@ void Trainer::build_steps() {
   if (!pos_weights_.empty()) pos_weight_ = from_host(backend, {labels}, pos_weights_);
   if (context_.dtype() == DType::f16) optimizer_->scale_loss();
   forward_backward_ = backend.capture([this] { forward_backward(); });
-  update_ = backend.capture([this] { optimizer_->step(step_state_); });
+  update_ = backend.capture([this] {
+    arena_.keep_gradients();  // forward_backward() leaves all of them filled
+    optimizer_->step(step_state_);
+  });
 }
 
 void Trainer::forward_backward() {
   Backend& backend = context_.backend();
-  // A record of this is replayed whatever ran before, so it does not go by whether there are gradients
-  // already.
   if (options_.accumulate > 1)
     arena_.keep_gradients();  // launch() has zeroed them
   else
@@ -135,6 +137,7 @@ void Trainer::forward_backward() {
     backend.scale_by(seed_, optimizer_->loss_scale(), {seed});
   }
   autograd::backward(loss, seed);
+  arena_.complete_gradients();
 }
 
 void Trainer::resume() {
