@@ -109,12 +109,7 @@ Json run_worker(const Options& options) {
     arena.clear_gradients();
     const autograd::Variable logits = autograd::cast(model->logits(pixels), DType::f32);
     const autograd::Variable loss = autograd::bce_with_logits(logits, targets);
-    Tensor seed = one;
-    if (optimizer.loss_scale()) {
-      seed = one.like();
-      backend.scale_by(one, optimizer.loss_scale(), {seed});
-    }
-    autograd::backward(loss, seed);
+    autograd::backward(loss, optimizer.scaled_seed(one));
     optimizer.step(state);
   });
   const double seconds = time_steps(backend, options.steps, [&] { step->replay(); });

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cuda/check.h"
+#include "tensor/rounding.h"
 
 namespace sagitta::cuda {
 namespace {
@@ -22,8 +23,6 @@ constexpr bool kCaching = false;
 #else
 constexpr bool kCaching = true;
 #endif
-
-std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 std::size_t block_size(std::size_t bytes) {
   if (!kCaching) return std::max<std::size_t>(bytes, 1);

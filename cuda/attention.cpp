@@ -1,20 +1,9 @@
 // Attention of the backend: cuDNN's kernels where they apply and are wanted, this project's everywhere else.
-#include <cstdint>
-
+#include "cuda/alignment.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/flash_attention.h"
 
 namespace sagitta::cuda {
-
-namespace {
-
-// What cuDNN asks of the memory it gets.
-template <class... Tensors>
-bool aligned(const Tensors&... tensors) {
-  return ((reinterpret_cast<std::uintptr_t>(tensors.raw()) % 16 == 0) && ...);
-}
-
-}  // namespace
 
 void CudaBackend::attention(const AttentionParams& params, const Tensor& state, const Tensor& qkv, Tensor& y,
                             Tensor& lse) {

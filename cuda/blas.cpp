@@ -16,8 +16,9 @@
 #include <string_view>
 #include <vector>
 
+#include "cuda/alignment.h"
 #include "cuda/check.h"
-#include "cuda/cuda.h"
+#include "cuda/context.h"
 #include "cuda/fastest.h"
 #include "cuda/plan_cache.h"
 #include "tensor/error.h"
@@ -29,7 +30,6 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what NVIDIA r
 constexpr int kCandidates = 16;
 // A product of fewer operations takes as long as its launch, whatever the algorithm: not worth timing.
 constexpr double kTimedOperations = 1e8;
-constexpr int kMaxAlignment = 16;  // bytes: no load of a GPU asks for more
 // Sums that are split are added up in f32, in the workspace and in a fixed order. The other schemes add in
 // the order in which blocks finish, or round the parts to 16 bits.
 constexpr std::uint32_t kReductions = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
@@ -59,11 +59,9 @@ cudaDataType_t data_type(DType dtype) {
   }
 }
 
-// The largest power of two that divides the address, up to kMaxAlignment.
+// The largest power of two that divides the address, up to kAlignment.
 std::uint32_t alignment_of(const Tensor& tensor) {
-  if (!tensor) return kMaxAlignment;
-  const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
-  return 1U << std::min(std::countr_zero(address), std::countr_zero(unsigned{kMaxAlignment}));
+  return 1U << std::countr_zero((tensor ? address_of(tensor) : 0) | kAlignment);
 }
 
 enum class Extra { none, bias, row_sums };
@@ -157,18 +155,15 @@ std::optional<Algorithm> algorithm_from(const std::string& text) {
   return algorithm;
 }
 
-std::string identity_of_this_gpu() {
-  int index = 0;
-  check(cudaGetDevice(&index));
-  return fmt::format("{}, cuBLASLt {}", device_name(index), cublasLtGetVersion());
-}
-
 }  // namespace
 
 class Blas::Impl {
  public:
   Impl(cudaStream_t stream, const BlasOptions& options)
-      : stream_(stream), options_(options), plans_(options.plan_cache, identity_of_this_gpu()) {
+      : stream_(stream),
+        options_(options),
+        plans_(options.plan_cache,
+               fmt::format("{}, cuBLASLt {}", current_device_name(), cublasLtGetVersion())) {
     cublasLtHandle_t handle = nullptr;
     check_blas(cublasLtCreate(&handle));
     handle_.reset(handle);
@@ -177,18 +172,16 @@ class Blas::Impl {
     workspace_.reset(workspace);
   }
 
-  bool supports(const Product& product) {
-    const Kind kind(product, options_.tf32);
-    Problem problem(product, kind);
-    return algorithm_for(problem, product, kind).has_value();
-  }
-
-  void run(const Product& product) {
+  bool try_run(const Product& product) {
     const Kind kind(product, options_.tf32);
     Problem problem(product, kind);
     const std::optional<Algorithm>& algorithm = algorithm_for(problem, product, kind);
-    require(algorithm.has_value(), "matmul: cublasLt has no algorithm for {}", kind.str());
-    check_blas(enqueue(problem, product, product.y, *algorithm));
+    if (algorithm) check_blas(enqueue(problem, product, product.y, *algorithm));
+    return algorithm.has_value();
+  }
+
+  void run(const Product& product) {
+    require(try_run(product), "matmul: cublasLt has no algorithm for {}", Kind(product, options_.tf32).str());
   }
 
  private:
@@ -203,9 +196,7 @@ class Blas::Impl {
   // Empty when there is none.
   const std::optional<Algorithm>& algorithm_for(Problem& problem, const Product& product, const Kind& kind) {
     if (const auto known = chosen_.find(kind); known != chosen_.end()) return known->second;
-    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-    check(cudaStreamIsCapturing(stream_, &capturing));
-    require(capturing == cudaStreamCaptureStatusNone,
+    require(!is_capturing(stream_),
             "matmul: {} is new within a captured step; run the step once before it is captured", kind.str());
     std::optional<Algorithm> algorithm = remembered(problem, kind);
     if (!algorithm) algorithm = choose(problem, product, kind);
@@ -231,7 +222,8 @@ class Blas::Impl {
     if (candidates.empty()) return {};
     const double operations =
         2.0 * static_cast<double>(kind.m) * static_cast<double>(kind.n) * static_cast<double>(kind.k);
-    if (candidates.size() == 1 || operations < kTimedOperations) return candidates.front();
+    if (candidates.size() == 1 || !options_.time_algorithms || operations < kTimedOperations)
+      return candidates.front();
     // Each trial would add to y; where y is overwritten it can be the scratch itself.
     const Tensor scratch = product.accumulate ? product.y.like() : product.y;
     const std::optional<std::size_t> best = fastest(stream_, candidates.size(), [&](std::size_t i) {
@@ -278,7 +270,7 @@ Blas::Blas(cudaStream_t stream, const BlasOptions& options)
     : impl_(std::make_unique<Impl>(stream, options)) {}
 Blas::~Blas() = default;
 
-bool Blas::supports(const Product& product) { return impl_->supports(product); }
+bool Blas::try_run(const Product& product) { return impl_->try_run(product); }
 void Blas::run(const Product& product) { impl_->run(product); }
 
 }  // namespace sagitta::cuda

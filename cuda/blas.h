@@ -15,7 +15,8 @@
 namespace sagitta::cuda {
 
 struct BlasOptions {
-  bool tf32 = false;  // f32 products on tensor cores, with 10 bits of mantissa
+  bool tf32 = false;            // f32 products on tensor cores, with 10 bits of mantissa
+  bool time_algorithms = true;  // false: the library's first guess
   // Where choices are kept, usually user_cache_directory() of plan_cache.h; empty: not on disk.
   std::filesystem::path plan_cache;
 };
@@ -41,12 +42,13 @@ class Blas {
   Blas(const Blas&) = delete;
   Blas& operator=(const Blas&) = delete;
 
-  // Whether there is an algorithm: for plain products of every shape there is one, with bias or row_sums it
-  // depends on dtype and alignment, and the caller then computes those by a kernel of its own.
-  // The first product of its kind, here or in run(), waits for the stream while algorithms are timed. During
-  // a capture nothing can be timed, and it throws Error.
-  bool supports(const Product& product);
-  // Enqueues the product; throws Error when there is no algorithm.
+  // Enqueues the product; false, with nothing done, when there is no algorithm. For plain products of every
+  // shape there is one; with bias or row_sums it depends on dtype and alignment, and the caller then computes
+  // those by a kernel of its own.
+  // The first product of its kind waits for the stream while algorithms are timed. During a capture nothing
+  // can be timed, and it throws Error.
+  bool try_run(const Product& product);
+  // The same, but throws Error when there is no algorithm.
   void run(const Product& product);
 
  private:

@@ -34,7 +34,7 @@ inline ColumnTiles cut_columns(std::int64_t rows, std::int64_t columns, int pack
   const std::int64_t step = threads / tiles.width;  // rows that a block touches at once
   const std::int64_t wanted = std::clamp<std::int64_t>(max_blocks / tiles.column_tiles, 1,
                                                        std::max<std::int64_t>(1, rows / (2 * step)));
-  tiles.tile_rows = ceil_div(ceil_div(rows, wanted), step) * step;
+  tiles.tile_rows = round_up(ceil_div(rows, wanted), step);
   tiles.row_tiles = static_cast<int>(ceil_div(rows, std::max<std::int64_t>(1, tiles.tile_rows)));
   return tiles;
 }

@@ -17,10 +17,4 @@ Context::~Context() {
   cudaStreamDestroy(stream_);
 }
 
-bool Context::capturing() const {
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  check(cudaStreamIsCapturing(stream_, &status));
-  return status != cudaStreamCaptureStatusNone;
-}
-
 }  // namespace sagitta::cuda

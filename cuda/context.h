@@ -4,7 +4,23 @@
 
 #include <string>
 
+#include "cuda/check.h"
+#include "cuda/cuda.h"
+
 namespace sagitta::cuda {
+
+// Whether a capture of the stream is under way: nothing may be read, timed or chosen then.
+inline bool is_capturing(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &status));
+  return status != cudaStreamCaptureStatusNone;
+}
+
+inline std::string current_device_name() {
+  int index = 0;
+  check(cudaGetDevice(&index));
+  return device_name(index);
+}
 
 class Context {
  public:
@@ -16,8 +32,7 @@ class Context {
   int index() const { return index_; }
   cudaStream_t stream() const { return stream_; }                // all kernels, in order
   cudaStream_t upload_stream() const { return upload_stream_; }  // host to device copies
-  // Whether a capture of stream() is under way: nothing may be read, timed or chosen then.
-  bool capturing() const;
+  bool capturing() const { return is_capturing(stream_); }
 
  private:
   int index_;

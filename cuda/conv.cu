@@ -3,8 +3,6 @@
 // be otherwise (a picture of 3 channels, a gradient to add), so tensors are padded with zero channels on the
 // way in, and cut or added on the way out. Zeros add nothing to a sum: the results are the same. For the
 // layers that carry the work nothing is copied.
-#include <cstdint>
-
 #include "cuda/cuda_backend.h"
 #include "cuda/launch.h"
 #include "cuda/pack.cuh"
@@ -43,8 +41,7 @@ void fit_channels(cudaStream_t stream, const Tensor& source, const Target& targe
   const Tensor& y = target.dst;
   const std::int64_t rows = y.shape().rows(), columns = y.shape().back();
   dispatch_dtype(y.dtype(), [&]<class T>(TypeTag<T>) {
-    const bool vector =
-        columns % kVector == 0 && reinterpret_cast<std::uintptr_t>(y.raw()) % (kVector * sizeof(T)) == 0;
+    const bool vector = columns % kVector == 0 && aligned<kVector * sizeof(T)>(y);
     const std::int64_t packs = vector ? columns / kVector : columns;
     unsigned width = 1;
     while (width < packs && width < kThreads) width *= 2;
@@ -57,9 +54,7 @@ void fit_channels(cudaStream_t stream, const Tensor& source, const Target& targe
 }
 
 // Whether cuDNN may have the tensor as it is.
-bool fits(const Tensor& tensor, const Shape& shape) {
-  return tensor.shape() == shape && reinterpret_cast<std::uintptr_t>(tensor.raw()) % 16 == 0;
-}
+bool fits(const Tensor& tensor, const Shape& shape) { return tensor.shape() == shape && aligned(tensor); }
 
 // The tensor itself, or a copy with zeros where `shape` is larger.
 Tensor padded(cudaStream_t stream, const Tensor& tensor, const Shape& shape) {
@@ -83,27 +78,11 @@ void write_target(cudaStream_t stream, const Target& target, const Shape& shape,
   fit_channels(stream, result, target);
 }
 
-// The shapes that cuDNN sees.
-struct PaddedShapes {
-  PaddedShapes(DType dtype, const Shape& x_shape, const Shape& weight_shape, const Shape& y_shape) {
-    const auto round_up = [](std::int64_t count, std::int64_t multiple) {
-      return ceil_div(count, multiple) * multiple;
-    };
-    const std::int64_t inputs = round_up(x_shape.back(), input_channel_multiple(dtype));
-    const std::int64_t outputs = round_up(y_shape.back(), output_channel_multiple(dtype));
-    x = x_shape.with(-1, inputs);
-    weight = weight_shape.with(0, outputs).with(-1, inputs);
-    y = y_shape.with(-1, outputs);
-  }
-
-  Shape x, weight, y;
-};
-
 }  // namespace
 
 void CudaBackend::conv2d(const Conv2dParams& params, const Tensor& x, const Tensor& weight, Tensor& y) {
   if (y.numel() == 0) return;
-  const PaddedShapes shapes(x.dtype(), x.shape(), weight.shape(), y.shape());
+  const ConvolutionShapes shapes = padded_shapes(x.dtype(), {x.shape(), weight.shape(), y.shape()});
   write_target(stream(), {y}, shapes.y, [&](Tensor& destination) {
     dnn_->convolution(params, padded(stream(), x, shapes.x), padded(stream(), weight, shapes.weight),
                       destination);
@@ -113,7 +92,7 @@ void CudaBackend::conv2d(const Conv2dParams& params, const Tensor& x, const Tens
 void CudaBackend::conv2d_backward_input(const Conv2dParams& params, const Tensor& weight, const Tensor& dy,
                                         const Target& dx) {
   if (!dx || dx.dst.numel() == 0) return;
-  const PaddedShapes shapes(dy.dtype(), dx.dst.shape(), weight.shape(), dy.shape());
+  const ConvolutionShapes shapes = padded_shapes(dy.dtype(), {dx.dst.shape(), weight.shape(), dy.shape()});
   write_target(stream(), dx, shapes.x, [&](Tensor& destination) {
     dnn_->convolution_backward_input(params, padded(stream(), weight, shapes.weight),
                                      padded(stream(), dy, shapes.y), destination);
@@ -128,7 +107,7 @@ void CudaBackend::conv2d_backward_weight(const Conv2dParams& params, const Tenso
     if (!dweight.accumulate) fill(zeros, 0);
     return;
   }
-  const PaddedShapes shapes(x.dtype(), x.shape(), dweight.dst.shape(), dy.shape());
+  const ConvolutionShapes shapes = padded_shapes(x.dtype(), {x.shape(), dweight.dst.shape(), dy.shape()});
   write_target(stream(), dweight, shapes.weight, [&](Tensor& destination) {
     dnn_->convolution_backward_weight(params, padded(stream(), x, shapes.x), padded(stream(), dy, shapes.y),
                                       destination);

@@ -9,6 +9,9 @@ struct Options {
   bool tf32 = false;            // f32 products on tensor cores with 10 bits of mantissa
   bool cudnn_attention = true;  // false: the flash attention kernels of this project
   bool deterministic = true;    // only algorithms that give the same bits each time
+  // The libraries' algorithms are timed once for every new shape and the fastest is kept, on disk too. false:
+  // their first guess, which saves seconds per shape in a program that meets each once, as a test does.
+  bool time_algorithms = true;
 };
 
 // GPUs that can be used; 0 when there is none, or no driver, or this build has no CUDA.

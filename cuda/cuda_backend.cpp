@@ -9,10 +9,14 @@ namespace sagitta::cuda {
 
 CudaBackend::CudaBackend(int index, const Options& options)
     : options_(options), context_(index), uploader_(context_) {
-  const std::filesystem::path choices = user_cache_directory();
-  blas_ = std::make_unique<Blas>(stream(), BlasOptions{.tf32 = options.tf32, .plan_cache = choices});
+  const std::filesystem::path choices =
+      options.time_algorithms ? user_cache_directory() : std::filesystem::path();
+  blas_ = std::make_unique<Blas>(
+      stream(),
+      BlasOptions{.tf32 = options.tf32, .time_algorithms = options.time_algorithms, .plan_cache = choices});
   dnn_ = std::make_unique<Dnn>(stream(), DnnOptions{.tf32 = options.tf32,
                                                     .deterministic = options.deterministic,
+                                                    .time_algorithms = options.time_algorithms,
                                                     .plan_cache = choices,
                                                     .progress = true});
 }

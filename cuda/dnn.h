@@ -12,24 +12,36 @@
 
 #include "tensor/dtype.h"
 #include "tensor/op_params.h"
+#include "tensor/rounding.h"
 #include "tensor/tensor.h"
 
 namespace sagitta::cuda {
 
 struct DnnOptions {
-  bool tf32 = false;          // f32 convolutions on tensor cores, with 10 bits of mantissa
-  bool deterministic = true;  // only algorithms that give the same bits each time
+  bool tf32 = false;            // f32 convolutions on tensor cores, with 10 bits of mantissa
+  bool deterministic = true;    // only algorithms that give the same bits each time
+  bool time_algorithms = true;  // false: the library's first guess
   // Where choices are kept, usually user_cache_directory() of plan_cache.h; empty: not on disk. Whatever is
   // wrong with that folder costs the timing again, never an error.
   std::filesystem::path plan_cache = {};
   bool progress = false;  // says on stderr that choosing has begun
 };
 
-// Any channel counts work, but those that are multiples of this have fast kernels; a caller that pads with
-// zero channels, and cuts the result, is usually faster. With bf16 the 3 channels of a picture become 8; f16
-// has a kernel of its own for 4.
-constexpr std::int64_t input_channel_multiple(DType dtype) { return dtype == DType::bf16 ? 8 : 4; }
-constexpr std::int64_t output_channel_multiple(DType dtype) { return is_half(dtype) ? 8 : 4; }
+// x [N,H,W,I], weight [O,KH,KW,I], y [N,OH,OW,O]
+struct ConvolutionShapes {
+  Shape x, weight, y;
+};
+
+// The shapes with the channels rounded up to counts that have fast kernels. Any counts work, but a caller
+// that pads with zero channels, and cuts the result, is usually faster. With bf16 the 3 channels of a picture
+// become 8; f16 has a kernel of its own for 4.
+inline ConvolutionShapes padded_shapes(DType dtype, const ConvolutionShapes& shapes) {
+  const std::int64_t inputs = round_up(shapes.x.back(), dtype == DType::bf16 ? 8 : 4);
+  const std::int64_t outputs = round_up(shapes.y.back(), is_half(dtype) ? 8 : 4);
+  return {.x = shapes.x.with(-1, inputs),
+          .weight = shapes.weight.with(0, outputs).with(-1, inputs),
+          .y = shapes.y.with(-1, outputs)};
+}
 
 // Whether cuDNN has attention kernels for qkv [B,T,3*H*D]: 16 bits, D a multiple of 8 up to 128, no dropout.
 inline bool dnn_has_attention(const AttentionParams& params, const Tensor& qkv) {

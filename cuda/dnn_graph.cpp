@@ -1,5 +1,6 @@
 #include "cuda/dnn_graph.h"
 
+#include "cuda/alignment.h"
 #include "tensor/error.h"
 
 namespace sagitta::cuda {
@@ -52,7 +53,7 @@ Graph::Value Graph::add_tensor(std::int64_t uid, const Layout& layout, bool in_m
       .set(CUDNN_ATTR_TENSOR_DATA_TYPE, layout.type)
       .set_list(CUDNN_ATTR_TENSOR_DIMENSIONS, std::span(layout.extents))
       .set_list(CUDNN_ATTR_TENSOR_STRIDES, std::span(layout.strides))
-      .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, kAlignment)
+      .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, std::int64_t{kAlignment})
       .set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, !in_memory)
       .set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, by_value)
       .finalize();
@@ -111,28 +112,21 @@ void Graph::convolution_backward_weight(const Conv2dParams& params, Value x, Val
       .finalize();
 }
 
-void Graph::pointwise(cudnnPointwiseMode_t mode, Value x, Value y) {
+Descriptor& Graph::pointwise_operation(cudnnPointwiseMode_t mode, Value x, Value y) {
   Value function = part(CUDNN_BACKEND_POINTWISE_DESCRIPTOR)
                        .set(CUDNN_ATTR_POINTWISE_MODE, mode)
                        .set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT)
                        .finalize();
-  operation(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
+  return operation(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
       .set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function)
       .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x)
-      .set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y)
-      .finalize();
+      .set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
+}
+void Graph::pointwise(cudnnPointwiseMode_t mode, Value x, Value y) {
+  pointwise_operation(mode, x, y).finalize();
 }
 void Graph::pointwise(cudnnPointwiseMode_t mode, Value a, Value b, Value y) {
-  Value function = part(CUDNN_BACKEND_POINTWISE_DESCRIPTOR)
-                       .set(CUDNN_ATTR_POINTWISE_MODE, mode)
-                       .set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT)
-                       .finalize();
-  operation(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
-      .set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function)
-      .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, a)
-      .set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b)
-      .set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y)
-      .finalize();
+  pointwise_operation(mode, a, y).set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b).finalize();
 }
 void Graph::matmul(Value a, Value b, Value y) {
   Value product =

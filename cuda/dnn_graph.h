@@ -52,9 +52,8 @@ class Graph {
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  // A tensor in memory, which is bound by `uid` (unique, > 0) when a plan runs. Memory is aligned to
-  // kAlignment bytes.
-  static constexpr std::int64_t kAlignment = 16;
+  // A tensor in memory, which is bound by `uid` (unique, > 0) when a plan runs. Memory is aligned, as in
+  // cuda/alignment.h.
   Value tensor(std::int64_t uid, const Layout& layout);
   // A value between two operations, which gets no memory.
   Value intermediate(const Layout& layout);
@@ -80,6 +79,8 @@ class Graph {
   Descriptor& part(cudnnBackendDescriptorType_t type) { return parts_.emplace_back(type); }
   Value add_tensor(std::int64_t uid, const Layout& layout, bool in_memory, bool by_value);
   Value convolution_descriptor(const Conv2dParams& params);
+  // Not finalized: a second operand may follow.
+  Descriptor& pointwise_operation(cudnnPointwiseMode_t mode, Value x, Value y);
   Descriptor& operation(cudnnBackendDescriptorType_t type) { return operations_.emplace_back(type); }
 
   std::deque<Descriptor> parts_;  // tensors, and what operations refer to

@@ -11,10 +11,8 @@
 namespace sagitta::cuda {
 namespace {
 
-// How many plans are worth timing. Precompiled engines cost about a millisecond each to set up; those that
-// are compiled on the spot 0.2 to 3 s.
 constexpr int kSuggestions = 32;  // of one mode of the heuristics
-constexpr std::size_t kPlans = 12;
+// A precompiled engine costs about a millisecond to set up, one that is compiled on the spot 0.2 to 3 s.
 constexpr int kCompiledPlans = 4;
 constexpr std::int64_t kLargeWorkspace = std::int64_t{1} << 30;
 
@@ -131,16 +129,19 @@ std::optional<Plan> make_plan(std::shared_ptr<const FinishedGraph> graph, Engine
   return Plan(std::move(graph), std::move(choice), std::move(plan));
 }
 
-std::vector<Plan> make_plans(const std::shared_ptr<const FinishedGraph>& graph, const EngineRules& rules) {
+std::vector<Plan> make_plans(const std::shared_ptr<const FinishedGraph>& graph, const EngineRules& rules,
+                             std::size_t count) {
   std::vector<Plan> plans, large;
   std::set<std::string> seen;  // the heuristics' modes repeat each other
   int compiled = 0;
   for (EngineChoice& choice : suggest(*graph, rules)) {
-    if (plans.size() == kPlans) break;
+    if (plans.size() == count) break;
     if (!seen.insert(choice.text()).second) continue;
     if (choice.compiled_at_run_time() && compiled++ >= kCompiledPlans) continue;
-    if (std::optional<Plan> plan = make_plan(graph, std::move(choice)))
-      (plan->workspace_bytes() <= kLargeWorkspace ? plans : large).push_back(std::move(*plan));
+    std::optional<Plan> plan = make_plan(graph, std::move(choice));
+    if (!plan) continue;
+    std::vector<Plan>& kind = plan->workspace_bytes() <= kLargeWorkspace ? plans : large;
+    if (kind.size() < count) kind.push_back(std::move(*plan));
   }
   return plans.empty() ? std::move(large) : std::move(plans);
 }

@@ -90,8 +90,9 @@ class Plan {
 // Empty when it turns out that the engine cannot do it after all, which heuristics do not rule out.
 std::optional<Plan> make_plan(std::shared_ptr<const FinishedGraph> graph, EngineChoice choice);
 
-// Plans worth timing: the first few suggestions that can be made, best guess first. Large workspaces are left
-// out where there is a plan that does without.
-std::vector<Plan> make_plans(const std::shared_ptr<const FinishedGraph>& graph, const EngineRules& rules);
+// Plans of the first suggestions that can be made, at most `count`, best guess first. Large workspaces are
+// left out where there is a plan that does without.
+std::vector<Plan> make_plans(const std::shared_ptr<const FinishedGraph>& graph, const EngineRules& rules,
+                             std::size_t count);
 
 }  // namespace sagitta::cuda

@@ -5,23 +5,15 @@
 #include <cstdio>
 #include <utility>
 
-#include "cuda/check.h"
-#include "cuda/cuda.h"
+#include "cuda/alignment.h"
+#include "cuda/context.h"
 #include "cuda/fastest.h"
 #include "tensor/error.h"
 
 namespace sagitta::cuda {
 namespace {
 
-// Executions between two events while timing, so that the time the host takes to enqueue one hides behind
-// the one before.
-constexpr int kTimedExecutions = 4;
-
-std::string identity_of_this_gpu() {
-  int index = 0;
-  check(cudaGetDevice(&index));
-  return fmt::format("{}, cuDNN {}", device_name(index), cudnnGetVersion());
-}
+constexpr std::size_t kTimedPlans = 12;
 
 // The same call with memory of its own for what is written. Operands that shared a tensor still do.
 DnnCall rehearsal_of(const DnnCall& call) {
@@ -49,14 +41,14 @@ DnnRunner::DnnRunner(cudaStream_t stream, const DnnOptions& options)
     : stream_(stream),
       handle_(stream),
       target_(handle_),
-      cache_(options.plan_cache, identity_of_this_gpu()),
+      cache_(options.plan_cache, fmt::format("{}, cuDNN {}", current_device_name(), cudnnGetVersion())),
+      time_algorithms_(options.time_algorithms),
       silent_(!options.progress) {}
 
 void DnnRunner::run(const Problem& problem, const EngineRules& rules, const DnnCall& call) {
   const std::string key = key_of(problem) + rules.key();
   for (const DnnCall::Operand& operand : call.operands)
-    require(reinterpret_cast<std::uintptr_t>(operand.tensor.raw()) % Graph::kAlignment == 0,
-            "cudnn: memory of {} is not aligned to {} bytes", key, Graph::kAlignment);
+    require(aligned(operand.tensor), "cudnn: memory of {} is not aligned to {} bytes", key, kAlignment);
   auto plan = plans_.find(key);
   if (plan == plans_.end()) plan = plans_.emplace(key, make(problem, rules, call, key)).first;
   execute(plan->second, call);
@@ -79,14 +71,12 @@ void DnnRunner::execute(const Plan& plan, const DnnCall& call) {
 
 Plan DnnRunner::make(const Problem& problem, const EngineRules& rules, const DnnCall& call,
                      const std::string& key) {
-  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-  check(cudaStreamIsCapturing(stream_, &capture));
-  require(capture == cudaStreamCaptureStatusNone,
+  require(!is_capturing(stream_),
           "cudnn: {} is new within a captured step, where nothing can be timed; run the step once before",
           key);
   const auto graph = std::make_shared<const FinishedGraph>(problem, target_);
   if (std::optional<Plan> plan = remembered(graph, rules, key)) return std::move(*plan);
-  announce();
+  if (time_algorithms_) announce();
   Plan plan = timed(graph, rules, call, key);
   cache_.store(key, plan.choice().text());
   return plan;
@@ -105,11 +95,12 @@ std::optional<Plan> DnnRunner::remembered(const std::shared_ptr<const FinishedGr
 
 Plan DnnRunner::timed(const std::shared_ptr<const FinishedGraph>& graph, const EngineRules& rules,
                       const DnnCall& call, const std::string& key) {
-  std::vector<Plan> plans = make_plans(graph, rules);
+  std::vector<Plan> plans = make_plans(graph, rules, time_algorithms_ ? kTimedPlans : 1);
   require(!plans.empty(), "cudnn: has no algorithm for {} on this GPU", key);
+  if (plans.size() == 1) return std::move(plans.front());
   const DnnCall rehearsal = rehearsal_of(call);
   const auto best = fastest(stream_, plans.size(), [&](std::size_t index) {
-    for (int i = 0; i < kTimedExecutions; ++i) execute(plans[index], rehearsal);
+    execute(plans[index], rehearsal);
     return true;
   });
   return std::move(plans[best.value()]);

@@ -38,8 +38,8 @@ class DnnRunner {
  public:
   DnnRunner(cudaStream_t stream, const DnnOptions& options);
 
-  // Enqueues the problem. Throws Error when cuDNN has no plan for it, when memory is not aligned to
-  // Graph::kAlignment bytes, or when it is new during a capture.
+  // Enqueues the problem. Throws Error when cuDNN has no plan for it, when memory is not aligned
+  // (cuda/alignment.h), or when it is new during a capture.
   void run(const Problem& problem, const EngineRules& rules, const DnnCall& call);
 
  private:
@@ -60,7 +60,7 @@ class DnnRunner {
   // The plan of the choice in the cache; empty when there is none, or none that still works.
   std::optional<Plan> remembered(const std::shared_ptr<const FinishedGraph>& graph, const EngineRules& rules,
                                  const std::string& key) const;
-  // The fastest plan, by running each on the inputs of the call. Waits for the stream.
+  // The fastest plan, by running each on the inputs of the call, which waits for the stream; or the first.
   Plan timed(const std::shared_ptr<const FinishedGraph>& graph, const EngineRules& rules, const DnnCall& call,
              const std::string& key);
   void announce();
@@ -69,6 +69,7 @@ class DnnRunner {
   Handle handle_;
   PlanTarget target_;
   PlanCache cache_;
+  bool time_algorithms_;
   bool silent_;
   std::map<std::string, Plan> plans_;
 };

@@ -173,8 +173,7 @@ unsigned block_count(const FlashProblem& problem, const Tensor& qkv) {
 // Whether packs of four elements may be moved.
 template <class T, class... Tensors>
 bool packs_of_four_fit(const FlashProblem& problem, const Tensors&... tensors) {
-  return problem.dim % 4 == 0 &&
-         ((reinterpret_cast<std::uintptr_t>(tensors.raw()) % (4 * sizeof(T)) == 0) && ...);
+  return problem.dim % 4 == 0 && aligned<4 * sizeof(T)>(tensors...);
 }
 
 // Threads: a block makes 64 rows of y in one chunk of a head, and steps over the keys 64 at a time.

@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(kThreads, kPacks* kSize <= 24 ? 2 : 1)
   for (int row = static_cast<int>(blockIdx.x) * kWarps + warp; row < shape.rows; row += step) {
     const std::int64_t begin = std::int64_t{row} * shape.columns;
     const float average = io.mean[row], scale = io.rstd[row];
-    float h[kPacks][kSize], g[kPacks][kSize], sum = 0, slope = 0;
+    float h[kPacks][kSize] = {}, g[kPacks][kSize] = {}, sum = 0, slope = 0;
     Lanes::each_pack(shape.columns, [&](int i, int column) {
       float d[kSize];
       io.load(begin, column, average, scale, h[i], d, g[i]);

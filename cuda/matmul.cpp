@@ -19,9 +19,7 @@ void CudaBackend::linear(const LinearParams& params, const Tensor& x, const Tens
                          const Tensor& bias, Tensor& pre, Tensor& y) {
   Tensor product = pre ? pre : y;
   const Product fused{.params = {.transpose_b = true}, .a = x, .b = weight, .y = product, .bias = bias};
-  if (bias && x.numel() > 0 && y.numel() > 0 && blas_->supports(fused)) {
-    blas_->run(fused);
-  } else {
+  if (!bias || x.numel() == 0 || y.numel() == 0 || !blas_->try_run(fused)) {
     matmul(fused.params, x, weight, {product});
     if (bias) add_bias(product, bias, product);
   }
@@ -49,8 +47,7 @@ void CudaBackend::linear_backward(const LinearParams& params, const Tensor& x, c
                         .y = dweight.dst,
                         .accumulate = dweight.accumulate,
                         .row_sums = sums};
-    if (blas_->supports(fused)) {
-      blas_->run(fused);
+    if (blas_->try_run(fused)) {
       if (dbias.accumulate) scale(sums, 1, dbias);
       return;
     }

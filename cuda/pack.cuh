@@ -3,13 +3,15 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/alignment.h"
 #include "cuda/types.cuh"
+#include "tensor/rounding.h"
 
 namespace sagitta::cuda {
 
-// Elements of T in 16 bytes.
+// Elements of T in the 16 bytes of one load.
 template <class T>
-inline constexpr int kPackSize = static_cast<int>(16 / sizeof(T));
+inline constexpr int kPackSize = static_cast<int>(kAlignment / sizeof(T));
 
 template <class T, int kSize>
 struct alignas(sizeof(T) * kSize) Pack {
@@ -87,18 +89,10 @@ __device__ inline void store_target(T* destination, std::int64_t count, bool pac
   store_floats(destination, count, packed, values);
 }
 
-// Whether all pointers are aligned to 16 bytes. Null pointers (absent tensors) do not count.
-template <class... Pointers>
-bool aligned(Pointers... pointers) {
-  return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
-}
-
 // Whether packs of 16 bytes may be used: rows of `columns` elements of T, all pointers aligned.
 template <class T, class... Pointers>
 bool packs_fit(std::int64_t columns, Pointers... pointers) {
   return columns % kPackSize<T> == 0 && aligned(pointers...);
 }
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace sagitta::cuda

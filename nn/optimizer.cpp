@@ -30,6 +30,13 @@ void Optimizer::step(const Tensor& step_state) {
   arena_.clear_gradients();
 }
 
+Tensor Optimizer::scaled_seed(const Tensor& seed) const {
+  if (!loss_scale_) return seed;
+  Tensor scaled = seed.like();
+  seed.backend().scale_by(seed, loss_scale_, {scaled});
+  return scaled;
+}
+
 double Optimizer::gradient_norm() const {
   const double norm = std::sqrt(scalar_of(norm2_));
   if (!used_scale_) return norm;

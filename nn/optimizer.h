@@ -25,9 +25,11 @@ class Optimizer {
   // From now on the loss is multiplied by a factor that adapts itself (Micikevicius et al., "Mixed precision
   // training", 2017), as gradients in f16 need; the first factor is PyTorch's.
   void scale_loss(const LossScaleParams& params = {}, double first_factor = 65536);
-  // f32 [3] (LossScale in tensor/op_params.h); empty without one. backward() is to start from its first
-  // element.
+  // f32 [3] (LossScale in tensor/op_params.h); empty without one.
   const Tensor& loss_scale() const { return loss_scale_; }
+  // What backward() is to start from instead of `seed` [1] f32: the seed times the loss scale, if there is
+  // one.
+  Tensor scaled_seed(const Tensor& seed) const;
 
  protected:
   explicit Optimizer(ParameterArena& arena);

@@ -34,6 +34,6 @@ int main(int argc, char** argv) {
     fmt::print("skipped: {}\n", sagitta::cuda::unavailable_reason());
     return sagitta::test::kSkipped;
   }
-  sagitta::cuda::register_backend({.cudnn_attention = cudnn_attention});
+  sagitta::cuda::register_backend({.cudnn_attention = cudnn_attention, .time_algorithms = false});
   return context.run();
 }

@@ -79,9 +79,7 @@ class Training {
     const autograd::Variable logits = autograd::cast(model_->logits(autograd::Variable(pixels_)), DType::f32);
     const autograd::Variable loss = autograd::bce_with_logits(logits, targets_);
     loss_.backend().convert(loss.value(), loss_);
-    Tensor seed = seed_.like();
-    if (optimizer_->loss_scale()) backend().scale_by(seed_, optimizer_->loss_scale(), {seed});
-    autograd::backward(loss, optimizer_->loss_scale() ? seed : seed_);
+    autograd::backward(loss, optimizer_->scaled_seed(seed_));
     optimizer_->step(state_);
   }
 

@@ -110,10 +110,6 @@ std::map<std::string, Problem> problems_of_training(const std::string& model_nam
   return backend.problems();
 }
 
-std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
-  return (count + multiple - 1) / multiple * multiple;
-}
-
 // The problem for another batch and dtype, with the channels padded as the backend pads them.
 Problem adapted(Problem problem, std::int64_t batch, DType dtype) {
   if (auto* attention = std::get_if<AttentionProblem>(&problem)) {
@@ -121,21 +117,14 @@ Problem adapted(Problem problem, std::int64_t batch, DType dtype) {
     attention->dtype = dtype;
   } else {
     auto& convolution = std::get<ConvolutionProblem>(problem);
-    const std::int64_t inputs = round_up(convolution.x.back(), input_channel_multiple(dtype));
+    const ConvolutionShapes padded =
+        padded_shapes(dtype, {convolution.x, convolution.weight, convolution.y()});
+    CHECK(padded.y == convolution.y());
     convolution.dtype = dtype;
-    convolution.x = convolution.x.with(0, batch).with(-1, inputs);
-    convolution.weight = convolution.weight.with(-1, inputs);
-    CHECK(convolution.weight[0] % output_channel_multiple(dtype) == 0);
+    convolution.x = padded.x.with(0, batch);
+    convolution.weight = padded.weight;
   }
   return problem;
-}
-
-// The first plan that cuDNN makes of its own suggestions.
-std::optional<Plan> first_plan(const Problem& problem, const EngineRules& rules) {
-  const auto graph = std::make_shared<const FinishedGraph>(problem, h100());
-  for (EngineChoice& choice : suggest(*graph, rules))
-    if (auto plan = make_plan(graph, std::move(choice))) return plan;
-  return std::nullopt;
 }
 
 struct Tally {
@@ -145,14 +134,16 @@ struct Tally {
 void check_plan(const Problem& problem, const EngineRules& rules, Tally& tally) {
   const std::string key = key_of(problem) + rules.key();
   CAPTURE(key);
-  const std::optional<Plan> plan = first_plan(problem, rules);
-  REQUIRE(plan);
-  const bool compiled = plan->choice().compiled_at_run_time();
-  fmt::print("{:<118} engine {:<28} workspace {:>10}  {}\n", key, plan->choice().text(),
-             plan->workspace_bytes(), compiled ? driver().last_kernel() : "precompiled");
+  const std::vector<Plan> plans =
+      make_plans(std::make_shared<const FinishedGraph>(problem, h100()), rules, 1);
+  REQUIRE(plans.size() == 1);
+  const Plan& plan = plans.front();
+  const bool compiled = plan.choice().compiled_at_run_time();
+  fmt::print("{:<118} engine {:<28} workspace {:>10}  {}\n", key, plan.choice().text(),
+             plan.workspace_bytes(), compiled ? driver().last_kernel() : "precompiled");
   ++tally.plans;
   tally.compiled += compiled;
-  tally.on_tensor_cores += plan->choice().uses_tensor_cores();
+  tally.on_tensor_cores += plan.choice().uses_tensor_cores();
 }
 
 Tally check_model(const std::string& model_name, const std::vector<DType>& dtypes, bool attention) {
@@ -236,7 +227,7 @@ TEST_CASE("every suggested choice survives as text") {
 TEST_CASE("a plan is made from a choice in text, and damaged text is refused") {
   const ConvolutionProblem problem{.dtype = DType::bf16, .x = {32, 56, 56, 64}, .weight = {64, 3, 3, 64}};
   const auto graph = std::make_shared<const FinishedGraph>(problem, h100());
-  const std::vector<Plan> plans = make_plans(graph, {});
+  const std::vector<Plan> plans = make_plans(graph, {}, 12);
   REQUIRE(plans.size() > 2);
   for (const Plan& plan : plans) {
     const auto again = make_plan(graph, EngineChoice::from_text(*graph, plan.choice().text()));

@@ -64,6 +64,19 @@ TEST_CASE("dnn: a new problem is timed on memory of its own, then the fastest pl
   CHECK(executions.back().plan == 3);
 }
 
+TEST_CASE("dnn: the first guess is taken at once where algorithms are not timed") {
+  restart();
+  played_gpu().fast_plan = 3;
+  Dnn dnn(nullptr, {.time_algorithms = false});
+  Convolution convolution;
+  convolution.run(dnn);
+  convolution.run(dnn);
+  REQUIRE(played_gpu().executions.size() == 2);
+  CHECK(played_gpu().plans.size() == 1);
+  for (const PlayedGpu::Execution& execution : played_gpu().executions)
+    CHECK(execution.binding.at(ConvolutionProblem::kY) == convolution.y.raw());
+}
+
 TEST_CASE("dnn: gradients are bound to the places of what they belong to") {
   restart();
   Dnn dnn(nullptr, {});

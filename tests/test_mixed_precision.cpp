@@ -141,9 +141,7 @@ TEST_CASE("a scaled loss gives the same steps, and one that overflows is skipped
   set_learning_rate(context, 0.1);
   const auto scaled_step = [&](double extra) {
     const Variable loss = autograd::scale(scaled.loss(), extra);
-    Tensor seed(cpu_backend(), {1}, DType::f32);
-    cpu_backend().scale_by(full(cpu_backend(), {1}, DType::f32, 1), scaled_sgd.loss_scale(), {seed});
-    autograd::backward(loss, seed);
+    autograd::backward(loss, scaled_sgd.scaled_seed(full(cpu_backend(), {1}, DType::f32, 1)));
     scaled_sgd.step(context.step_state());
   };
   const auto check_equal = [&] {

@@ -131,12 +131,7 @@ void Trainer::forward_backward() {
   const autograd::Variable loss =
       autograd::bce_with_logits(autograd::cast(logits, DType::f32), targets_, pos_weight_);
   backend.convert(loss.value(), loss_);
-  Tensor seed = seed_;
-  if (optimizer_->loss_scale()) {
-    seed = seed_.like();
-    backend.scale_by(seed_, optimizer_->loss_scale(), {seed});
-  }
-  autograd::backward(loss, seed);
+  autograd::backward(loss, optimizer_->scaled_seed(seed_));
   arena_.complete_gradients();
 }
 

@@ -45,10 +45,12 @@ class Blas::Impl {
 Blas::Blas(cudaStream_t stream, const BlasOptions&) : impl_(std::make_unique<Impl>(stream)) {}
 Blas::~Blas() = default;
 
-// Not everything, so that the backend's own way is run as well.
-bool Blas::supports(const Product& product) {
+bool Blas::try_run(const Product& product) {
+  // Not everything, so that the backend's own way is run as well.
   const bool fused = product.bias || product.row_sums;
-  return !fused || product.b.shape()[1] % 2 == 0;
+  if (fused && product.b.shape()[1] % 2 != 0) return false;
+  impl_->run(product);
+  return true;
 }
 
 void Blas::run(const Product& product) { impl_->run(product); }

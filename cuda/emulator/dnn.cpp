@@ -2,20 +2,12 @@
 // the real one demands of its arguments is demanded here too.
 #include "cuda/dnn.h"
 
+#include "cuda/alignment.h"
 #include "cuda/emulator/cpu_copy.h"
 #include "cuda/emulator/recording.h"
 #include "tensor/error.h"
 
 namespace sagitta::cuda {
-namespace {
-
-template <class... Tensors>
-void require_aligned(const Tensors&... tensors) {
-  const bool aligned = ((reinterpret_cast<std::uintptr_t>(tensors.raw()) % 16 == 0) && ...);
-  require(aligned, "cudnn: memory is not aligned to 16 bytes");
-}
-
-}  // namespace
 
 class Dnn::Impl {
  public:
@@ -25,7 +17,7 @@ class Dnn::Impl {
   // result.
   template <class Op, class... Inputs>
   void enqueue(const Tensor& result, const Op& op, const Inputs&... inputs) {
-    require_aligned(result, inputs...);
+    require(aligned(result, inputs...), "cudnn: memory is not aligned to {} bytes", kAlignment);
     emulator::enqueue(stream_, [op, to = DeviceMemory(result), ... from = DeviceMemory(inputs)] {
       Tensor computed(cpu_backend(), to.shape, DType::f32);
       op(computed, to_cpu(from)...);

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "tensor/error.h"
+#include "tensor/rounding.h"
 
 namespace sagitta::cpu {
 
@@ -24,8 +25,6 @@ constexpr bool kCaching = false;
 #else
 constexpr bool kCaching = true;
 #endif
-
-std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 std::size_t block_size(std::size_t bytes) {
   return std::max(CachingAllocator::kGranule, round_up(bytes, CachingAllocator::kGranule));

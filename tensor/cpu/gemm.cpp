@@ -19,7 +19,7 @@ constexpr std::int64_t kSerialWork =
 
 // Extent of one of `count` nearly equal parts of `extent`, a multiple of `unit`; never 0.
 std::int64_t part(std::int64_t extent, std::int64_t count, std::int64_t unit) {
-  return std::max(unit, ceil_div(ceil_div(extent, std::max<std::int64_t>(1, count)), unit) * unit);
+  return std::max(unit, round_up(ceil_div(extent, std::max<std::int64_t>(1, count)), unit));
 }
 
 }  // namespace

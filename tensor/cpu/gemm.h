@@ -48,7 +48,7 @@ inline constexpr std::int64_t kPackedRows =
 inline constexpr std::int64_t kBlockRows = 8 * kPackedRows;
 inline constexpr std::int64_t kBlockColumns = 512;
 template <class T>
-inline constexpr std::int64_t kPackedColumns = ceil_div(kBlockColumns, kTileColumns<T>) * kTileColumns<T>;
+inline constexpr std::int64_t kPackedColumns = round_up(kBlockColumns, kTileColumns<T>);
 
 // Scratch elements that multiply_block needs, a multiple of the vector.
 template <class T>
@@ -94,7 +94,7 @@ template <class T>
 class ThreadScratch {
  public:
   ThreadScratch(CachingAllocator& allocator, std::int64_t count)
-      : count_(ceil_div(count, 64) * 64), all_(allocator, count_ * omp_get_max_threads()) {}
+      : count_(round_up(count, 64)), all_(allocator, count_ * omp_get_max_threads()) {}
   T* mine() const { return all_.data() + count_ * omp_get_thread_num(); }
 
  private:

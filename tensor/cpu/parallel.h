@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "tensor/rounding.h"
+
 namespace sagitta::cpu {
 
 // Elements per chunk of a cheap elementwise loop: small enough to balance, large enough to hide the fork.
 inline constexpr std::int64_t kGrain = 16384;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Calls body(chunk, begin, end) for the chunks of `chunk_size` that cover [0, n); chunks run concurrently.
 template <class Body>
