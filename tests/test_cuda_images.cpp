@@ -77,7 +77,7 @@ TEST_CASE("global average pool and its gradient") {
     for (const Memory memory : kMemories)
       for (const Shape& shape :
            {Shape{2, 7, 7, 37}, Shape{1, 1, 1, 8}, Shape{3, 5, 2, 264}, Shape{2, 3, 4, 64}}) {
-        CAPTURE(shape);
+        CAPTURE(shape.str());
         CAPTURE(name_of(dtype));
         const Shape pooled{shape[0], shape[3]};
         const Operand x = random_operand(shape, dtype, 1, memory),
@@ -98,7 +98,7 @@ TEST_CASE("prepending a token, and its gradients") {
     for (const Memory memory : kMemories)
       for (const Shape& patches_shape : {Shape{3, 4, 5}, Shape{5, 17, 64}, Shape{1, 1, 264}}) {
         const Index images = patches_shape[0], tokens = patches_shape[1], dim = patches_shape[2];
-        CAPTURE(patches_shape);
+        CAPTURE(patches_shape.str());
         CAPTURE(name_of(dtype));
         const Shape shape{images, tokens + 1, dim}, token{dim}, table{tokens + 1, dim};
         const Operand patches = random_operand(patches_shape, dtype, 1, memory);
@@ -136,7 +136,7 @@ TEST_CASE("selecting a token, and its gradient") {
     for (const Memory memory : kMemories)
       for (const Shape& shape : {Shape{3, 4, 5}, Shape{5, 17, 64}})
         for (const Index index : {Index{0}, Index{2}, shape[1] - 1}) {
-          CAPTURE(shape);
+          CAPTURE(shape.str());
           CAPTURE(index);
           const Shape picked{shape[0], shape[2]};
           const Operand x = random_operand(shape, dtype, 1, memory),

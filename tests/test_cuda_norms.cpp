@@ -47,7 +47,7 @@ struct BatchNorm {
 };
 
 void check_batch_norm(const BatchNormCase& c, DType dtype) {
-  CAPTURE(c.shape);
+  CAPTURE(c.shape.str());
   CAPTURE(name_of(dtype));
   CAPTURE(c.training);
   CAPTURE(c.relu);
@@ -91,8 +91,14 @@ void check_batch_norm(const BatchNormCase& c, DType dtype) {
   const Target dx{wide(c.shape)}, dgamma{wide(channels)}, dbeta{wide(channels)}, dresidual{wide(c.shape)};
   expected.backward(params, dy.cpu, dx, dgamma, dbeta, dresidual);
   const double bound = 3 * c.bound;
+  // dx is what remains of terms that are as large as gamma rstd: of a single row, whose variance is 0, much.
+  double steepest = 3;
+  const Values slopes = values_of(gamma.cpu), rstds = values_of(expected.rstd);
+  for (std::size_t i = 0; i < slopes.size(); ++i)
+    steepest = std::max(steepest, std::abs(slopes[i] * rstds[i]));
+  const double dx_bound = c.bound * steepest;
   if (c.each_target) {
-    check_target(c.shape, dtype, c.memory, values_of(dx.dst), bound,
+    check_target(c.shape, dtype, c.memory, values_of(dx.dst), dx_bound,
                  [&](const Target& t) { got.backward(params, dy.device, t, {}, {}, {}); });
     check_target(channels, DType::f32, c.memory, values_of(dgamma.dst), bound,
                  [&](const Target& t) { got.backward(params, dy.device, {}, t, {}, {}); });
@@ -106,7 +112,7 @@ void check_batch_norm(const BatchNormCase& c, DType dtype) {
                         {poisoned(channels, DType::f32)},
                         {poisoned(c.shape, dtype)}};
   got.backward(params, dy.device, all[0], all[1], all[2], all[3]);
-  CHECK(excess(all[0].dst, dx.dst) <= bound);
+  CHECK(excess(all[0].dst, dx.dst) <= dx_bound);
   CHECK(excess(all[1].dst, dgamma.dst) <= bound);
   CHECK(excess(all[2].dst, dbeta.dst) <= bound);
   CHECK(excess(all[3].dst, dresidual.dst) <= bound);
