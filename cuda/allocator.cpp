@@ -16,21 +16,13 @@ constexpr std::size_t kSmallSegment = 2 * kMebi;
 constexpr std::size_t kLargeSegment =
     32 * kMebi;  // at least; larger requests get a segment of their own size
 
-// Under AddressSanitizer (the emulated device) every block is an allocation of its own and exactly as large
-// as asked for, so that an access beside it or after its release is seen.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kCaching = false;
-#else
-constexpr bool kCaching = true;
-#endif
-
 std::size_t block_size(std::size_t bytes) {
-  if (!kCaching) return std::max<std::size_t>(bytes, 1);
+  if (!Allocator::kCaching) return std::max<std::size_t>(bytes, 1);
   return std::max(Allocator::kGranule, round_up(bytes, Allocator::kGranule));
 }
 
 std::size_t segment_size(std::size_t bytes) {
-  if (!kCaching) return bytes;
+  if (!Allocator::kCaching) return bytes;
   if (bytes < kSmall) return kSmallSegment;
   return std::max(kLargeSegment, round_up(bytes, kSmallSegment));
 }
@@ -92,6 +84,11 @@ std::shared_ptr<Allocator::Pool> Allocator::make_pool() {
   Pool* pool = owned.get();
   private_pools_.emplace(pool, std::move(owned));
   return {pool, [this](Pool* p) { retire(p); }};
+}
+
+void Allocator::trim(Pool& pool) {
+  const std::lock_guard lock(mutex_);
+  return_free_segments(pool);
 }
 
 void Allocator::retire(Pool* pool) {

@@ -19,8 +19,16 @@ namespace sagitta::cuda {
 
 class Allocator {
  public:
-  // Blocks are multiples of this, and aligned to it: enough for every load and for cuDNN and cuBLASLt.
+  // Blocks are multiples of this, and aligned to the 256 bytes that cudaMalloc promises: enough for every
+  // load and for cuDNN and cuBLASLt.
   static constexpr std::size_t kGranule = 512;
+  // Under AddressSanitizer (the emulated device) every block is an allocation of its own and exactly as large
+  // as asked for, so that an access beside it or after its release is seen.
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr bool kCaching = false;
+#else
+  static constexpr bool kCaching = true;
+#endif
 
   // Free blocks of one owner. Small and large requests are kept apart, so that a long-lived bias does not pin
   // a segment that an activation needs whole.
@@ -43,6 +51,8 @@ class Allocator {
 
   // A pool of its own. While a PoolScope lives, allocations come from that pool.
   std::shared_ptr<Pool> make_pool();
+  // Gives the driver what is free in the pool. Waits for the device.
+  void trim(Pool& pool);
   class PoolScope {
    public:
     PoolScope(Allocator& allocator, Pool& pool);

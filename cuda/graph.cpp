@@ -19,6 +19,7 @@ void CapturedStep::replay() {
     const Allocator::PoolScope scope(allocator_, *pool_);
     work_();
     has_run_ = true;
+    allocator_.trim(*pool_);  // the workspaces of algorithms that were only tried
     return;
   }
   if (executable_ == nullptr) record();
@@ -27,7 +28,7 @@ void CapturedStep::replay() {
 
 void CapturedStep::record() {
   const Allocator::PoolScope scope(allocator_, *pool_);
-  // Relaxed: should the pool have to grow, cudaMalloc is allowed meanwhile.
+  // Relaxed: the pool grows meanwhile, and cudaMalloc must be allowed to.
   check(cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeRelaxed));
   cudaGraph_t graph = nullptr;
   try {
