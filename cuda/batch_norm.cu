@@ -66,13 +66,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     MergeMoments{}(moments, batch);
   });
   join_rows<kThreads>(tiles.width, moments, MergeMoments{});
-  if (static_cast<int>(threadIdx.x) >= tiles.width || walk.count == 0) return;
-  float* partial = partials + 2 * blockIdx.y * tiles.columns + walk.column;
-#pragma unroll
-  for (int i = 0; i < kSize; ++i) {
-    partial[i] = moments[i];
-    partial[tiles.columns + i] = moments[kSize + i];
-  }
+  store_pairs<kSize>(tiles, walk, moments, partials);
 }
 
 struct RunningStatistics {
@@ -188,13 +182,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     }
   });
   join_rows<kThreads>(tiles.width, sums, AddValues{});
-  if (static_cast<int>(threadIdx.x) >= tiles.width || walk.count == 0) return;
-  float* partial = partials + 2 * blockIdx.y * tiles.columns + walk.column;
-#pragma unroll
-  for (int i = 0; i < kSize; ++i) {
-    partial[i] = sums[i];
-    partial[tiles.columns + i] = sums[kSize + i];
-  }
+  store_pairs<kSize>(tiles, walk, sums, partials);
 }
 
 // Joins the tiles' sums into the gradients of gamma and beta, and into `factors` [3, C] of
@@ -205,14 +193,7 @@ __global__ void __launch_bounds__(kJoinThreads)
                      float* factors) {
   const std::int64_t column = blockIdx.x * 32 + threadIdx.x % 32;
   float sums[2] = {};
-  if (column < tiles.columns)
-#pragma unroll 4
-    for (int tile = static_cast<int>(threadIdx.x) / 32; tile < tiles.row_tiles; tile += kJoinThreads / 32) {
-      const float* partial = partials + 2 * tile * tiles.columns + column;
-      sums[0] += partial[0];
-      sums[1] += partial[tiles.columns];
-    }
-  join_rows<kJoinThreads>(32, sums, AddValues{});
+  join_pairs(tiles.row_tiles, tiles.columns, column, partials, sums);
   if (threadIdx.x >= 32 || column >= tiles.columns) return;
   const float r = rstd[column], scale = gamma[column] * r, count = static_cast<float>(tiles.rows);
   if (dgamma.data != nullptr) dgamma.put(column, sums[1] * r);

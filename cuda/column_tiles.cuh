@@ -112,6 +112,34 @@ struct AddValues {
 inline constexpr int kJoinThreads = 512;
 inline dim3 join_grid(std::int64_t columns) { return {static_cast<unsigned>(ceil_div(columns, 32)), 1, 1}; }
 
+// Two values for each of a thread's columns, which join_rows has left with the threads of the first row -
+// kSize of one kind, then kSize of the other - go to partials [row tiles, 2, columns].
+template <int kSize>
+__device__ inline void store_pairs(const ColumnTiles& tiles, const ColumnWalk& walk, const float* values,
+                                   float* partials) {
+  if (static_cast<int>(threadIdx.x) >= tiles.width || walk.count == 0) return;
+  float* partial = partials + 2 * blockIdx.y * tiles.columns + walk.column;
+#pragma unroll
+  for (int i = 0; i < kSize; ++i) {
+    partial[i] = values[i];
+    partial[tiles.columns + i] = values[kSize + i];
+  }
+}
+
+// The sums of such pairs of one column over all row tiles, for a kernel of join_grid; the first 32 threads
+// receive them.
+__device__ inline void join_pairs(std::int64_t row_tiles, std::int64_t columns, std::int64_t column,
+                                  const float* partials, float (&sums)[2]) {
+  if (column < columns)
+#pragma unroll 4
+    for (std::int64_t tile = threadIdx.x / 32; tile < row_tiles; tile += kJoinThreads / 32) {
+      const float* partial = partials + 2 * tile * columns + column;
+      sums[0] += partial[0];
+      sums[1] += partial[columns];
+    }
+  join_rows<kJoinThreads>(32, sums, AddValues{});
+}
+
 // kSize floats of a per-column vector (aligned to 16 bytes when kSize > 1).
 template <int kSize>
 __device__ inline void load_columns(const float* source, float (&values)[kSize]) {

@@ -259,13 +259,7 @@ __global__ void __launch_bounds__(kThreads)
     row += step;
   });
   join_rows<kThreads>(tiles.width, sums, AddValues{});
-  if (static_cast<int>(threadIdx.x) >= tiles.width || walk.count == 0) return;
-  float* partial = partials + 2 * blockIdx.y * tiles.columns + walk.column;
-#pragma unroll
-  for (int j = 0; j < kSize; ++j) {
-    partial[j] = sums[j];
-    partial[tiles.columns + j] = sums[kSize + j];
-  }
+  store_pairs<kSize>(tiles, walk, sums, partials);
 }
 
 // Joins partials [tiles, 2, columns]; block and thread layout of join_grid.
@@ -274,13 +268,7 @@ __global__ void __launch_bounds__(kJoinThreads)
                       Destination<float> dgamma, Destination<float> dbeta) {
   const std::int64_t column = blockIdx.x * 32 + threadIdx.x % 32;
   float sums[2] = {};
-  if (column < columns)
-#pragma unroll 4
-    for (std::int64_t tile = threadIdx.x / 32; tile < tiles; tile += kJoinThreads / 32) {
-      sums[0] += partials[2 * tile * columns + column];
-      sums[1] += partials[(2 * tile + 1) * columns + column];
-    }
-  join_rows<kJoinThreads>(32, sums, AddValues{});
+  join_pairs(tiles, columns, column, partials, sums);
   if (threadIdx.x >= 32 || column >= columns) return;
   if (dgamma.data != nullptr) dgamma.put(column, sums[0]);
   if (dbeta.data != nullptr) dbeta.put(column, sums[1]);

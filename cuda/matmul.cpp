@@ -19,10 +19,8 @@ void CudaBackend::linear(const LinearParams& params, const Tensor& x, const Tens
                          const Tensor& bias, Tensor& pre, Tensor& y) {
   Tensor product = pre ? pre : y;
   const Product fused{.params = {.transpose_b = true}, .a = x, .b = weight, .y = product, .bias = bias};
-  if (!bias || x.numel() == 0 || y.numel() == 0 || !blas_->try_run(fused)) {
-    matmul(fused.params, x, weight, {product});
-    if (bias) add_bias(product, bias, product);
-  }
+  if (!bias || x.numel() == 0 || y.numel() == 0 || !blas_->try_run(fused))
+    return Backend::linear(params, x, weight, bias, pre, y);
   if (params.activation != UnaryOp::identity)
     unary(params.activation, product, y);
   else if (pre)
@@ -37,7 +35,6 @@ void CudaBackend::linear_backward(const LinearParams& params, const Tensor& x, c
     dpre = dy.like();
     unary_backward(params.activation, saved, dy, {dpre});
   }
-  if (dx) matmul({}, dpre, weight, dx);
   if (dweight && dbias && x.numel() > 0 && dpre.numel() > 0) {
     // cuBLASLt overwrites the sums, so those that are to be added take a detour.
     const Tensor sums = dbias.accumulate ? dbias.dst.like() : dbias.dst;
@@ -49,11 +46,10 @@ void CudaBackend::linear_backward(const LinearParams& params, const Tensor& x, c
                         .row_sums = sums};
     if (blas_->try_run(fused)) {
       if (dbias.accumulate) scale(sums, 1, dbias);
-      return;
+      return Backend::linear_backward({}, x, weight, {}, dpre, dx, {}, {});
     }
   }
-  if (dweight) matmul({.transpose_a = true}, dpre, x, dweight);
-  if (dbias) sum_rows(dpre, dbias);
+  Backend::linear_backward({}, x, weight, {}, dpre, dx, dweight, dbias);
 }
 
 }  // namespace sagitta::cuda

@@ -1,5 +1,6 @@
 // Atomic operations, with the relaxed ordering that CUDA's have.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <type_traits>
 
@@ -24,26 +25,30 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
   std::atomic_ref<T>(*address).compare_exchange_strong(expected, value, std::memory_order_relaxed);
   return expected;
 }
-template <class T>
-T atomicMax(T* address, std::type_identity_t<T> value) {
+
+namespace sagitta::cuda::emulator {
+
+// Replaces the value by next(value) in one step, and returns what it was.
+template <class T, class Next>
+T fetch_and_replace(T* address, const Next& next) {
   std::atomic_ref<T> target(*address);
   T before = target.load(std::memory_order_relaxed);
-  while (before < value && !target.compare_exchange_weak(before, value, std::memory_order_relaxed)) {
+  while (!target.compare_exchange_weak(before, next(before), std::memory_order_relaxed)) {
   }
   return before;
+}
+
+}  // namespace sagitta::cuda::emulator
+
+template <class T>
+T atomicMax(T* address, std::type_identity_t<T> value) {
+  return sagitta::cuda::emulator::fetch_and_replace(address, [&](T old) { return std::max(old, value); });
 }
 template <class T>
 T atomicMin(T* address, std::type_identity_t<T> value) {
-  std::atomic_ref<T> target(*address);
-  T before = target.load(std::memory_order_relaxed);
-  while (value < before && !target.compare_exchange_weak(before, value, std::memory_order_relaxed)) {
-  }
-  return before;
+  return sagitta::cuda::emulator::fetch_and_replace(address, [&](T old) { return std::min(old, value); });
 }
 inline unsigned atomicInc(unsigned* address, unsigned limit) {
-  std::atomic_ref<unsigned> target(*address);
-  unsigned before = target.load(std::memory_order_relaxed);
-  while (!target.compare_exchange_weak(before, before >= limit ? 0 : before + 1, std::memory_order_relaxed)) {
-  }
-  return before;
+  return sagitta::cuda::emulator::fetch_and_replace(address,
+                                                    [&](unsigned old) { return old >= limit ? 0 : old + 1; });
 }
