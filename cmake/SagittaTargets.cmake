@@ -11,9 +11,6 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
   # g++ 12 reports overlapping copies inside std::string where there are none (GCC bug 105651).
   sagitta_cxx_options(-Wno-restrict)
 endif()
-if(SAGITTA_NATIVE)
-  sagitta_cxx_options(-march=native)
-endif()
 if(SAGITTA_SANITIZE)
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     # The instrumentation hides initializations from the warning: it fires inside libstdc++ (GCC bug 105562).

@@ -3,7 +3,6 @@
 // beside what they check.
 #pragma once
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <cstring>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "tensor/backend.h"
+#include "tensor/cpu_options.h"
 
 namespace sagitta::testing {
 
@@ -92,14 +92,14 @@ void check_target(const Shape& shape, DType dtype, const Values& expected, const
 // The values that `run` returns must not depend on the number of threads, to the bit.
 template <class Run>
 void check_thread_independence(const Run& run) {
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(1);
+  const int threads = cpu_threads();
+  set_cpu_threads(1);
   const Values one = run();
   for (const int count : {2, 3}) {
-    omp_set_num_threads(count);
+    set_cpu_threads(count);
     CHECK(run() == one);
   }
-  omp_set_num_threads(threads);
+  set_cpu_threads(threads);
 }
 
 // The tensor that carries a StepState.

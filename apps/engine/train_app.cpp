@@ -1,7 +1,5 @@
 #include "apps/engine/train_app.h"
 
-#include <omp.h>
-
 #include <CLI/CLI.hpp>
 
 #include "apps/engine/main_guard.h"
@@ -9,6 +7,7 @@
 #include "apps/engine/trainer.h"
 #include "models/hugging_face.h"
 #include "tensor/atomic_file.h"
+#include "tensor/cpu_options.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -87,7 +86,7 @@ StudySplit settle_split(const fs::path& file, const data::SliceSet& slices, cons
 
 void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe) {
   const bool resuming = !options.resume.empty();
-  if (options.threads > 0) omp_set_num_threads(options.threads);
+  if (options.threads > 0) set_cpu_threads(options.threads);
   if (!options.weights.empty()) (void)models::open_checkpoint(options.weights);  // damaged ones end here
   const models::ModelConfig config = model_config(options, program);
   const OpenedDevice device = open_device(options.device);

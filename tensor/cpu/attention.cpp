@@ -12,9 +12,7 @@
 #include "tensor/cpu/fast_math.h"
 #include "tensor/cpu/gemm.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
@@ -27,7 +25,7 @@ void multiply_serial(const GemmExtents& extents, const A& a, const B& b, const O
   for (std::int64_t i = 0; i < extents.m; i += kBlockRows)
     for (std::int64_t j = 0; j < extents.n; j += kBlockColumns)
       multiply_block(Block{i, std::min(extents.m, i + kBlockRows), j, std::min(extents.n, j + kBlockColumns)},
-                     0, extents.k, a, b, c, accumulate, scratch);
+                     0, extents.k, a, OwnPanels<T, B>{b}, c, accumulate, scratch);
 }
 
 struct Extents {
@@ -95,12 +93,11 @@ void CpuBackend::attention(const AttentionParams& params, const Tensor& state, c
     const T survivor = static_cast<T>(1 / (1 - params.dropout));
     const std::int64_t block_rows = std::min(kQueryRows, t);
     const ThreadScratch<T> scratch(allocator_, block_scratch<T>() + block_rows * (t + 1));
-#pragma omp parallel for schedule(dynamic) if (e.batch * e.heads > 1)
-    for (std::int64_t task = 0; task < e.batch * e.heads; ++task) {
+    parallel_tasks(e.batch * e.heads, [&](std::int64_t task, int thread) {
       const std::int64_t image = task / e.heads, head = task % e.heads;
       const T* q = qkv.data<T>() + e.packed(image, head);
       const T *k = q + e.width(), *v = k + e.width();
-      T* const gemm = scratch.mine();
+      T* const gemm = scratch.of(thread);
       T* const scores = gemm + block_scratch<T>();
       T* const sums = scores + block_rows * t;
       for (std::int64_t begin = 0; begin < t; begin += block_rows) {
@@ -123,7 +120,7 @@ void CpuBackend::attention(const AttentionParams& params, const Tensor& state, c
           for (std::int64_t c = 0; c < e.dim; ++c) block_y[i * e.width() + c] *= inverse;
         }
       }
-    }
+    });
   });
 }
 
@@ -140,14 +137,13 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
     const T survivor = static_cast<T>(1 / (1 - params.dropout)), scale = static_cast<T>(params.scale);
     const std::int64_t block_rows = std::min(kQueryRows, t);
     const ThreadScratch<T> scratch(allocator_, block_scratch<T>() + 2 * block_rows * t + t);
-#pragma omp parallel for schedule(dynamic) if (e.batch * e.heads > 1)
-    for (std::int64_t task = 0; task < e.batch * e.heads; ++task) {
+    parallel_tasks(e.batch * e.heads, [&](std::int64_t task, int thread) {
       const std::int64_t image = task / e.heads, head = task % e.heads;
       const T* q = qkv.data<T>() + e.packed(image, head);
       const T *k = q + width, *v = k + width;
       T* const dq = dqkv.dst.data<T>() + e.packed(image, head);
       T *const dk = dq + width, *const dv = dk + width;
-      T* const gemm = scratch.mine();
+      T* const gemm = scratch.of(thread);
       T* const weights = gemm + block_scratch<T>();   // P, then P Z
       T* const gradients = weights + block_rows * t;  // dY V^T, then dS
       T* const mask = gradients + block_rows * t;     // one row of Z
@@ -185,8 +181,8 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
         multiply_serial<T>({t, e.dim, rows}, columns_of(gradients, t), columns_of(block_q, packed_stride),
                            {dk, packed_stride}, add, gemm);
       }
-    }
+    });
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -7,46 +7,64 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/cpu/reduce.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
-// Mean and sum of squared deviations of every channel. Each chunk of rows is read twice while it is in the
-// cache (mean, then deviations from it), and chunks are merged by Chan's formula: no difference of large
-// numbers anywhere.
+// Mean and sum of squared deviations of every channel. A group of rows is read twice while it is in the cache
+// (mean, then deviations from it); groups and then chunks are merged by Chan's formula: no difference of
+// large numbers anywhere.
+struct Moments {
+  double count = 0, mean = 0, deviation = 0;
+  void merge(double other_count, double other_mean, double other_deviation) {
+    const double total = count + other_count, delta = other_mean - mean;
+    mean += delta * other_count / total;
+    deviation += other_deviation + delta * delta * count * other_count / total;
+    count = total;
+  }
+};
+
 template <class T, class Finish>
 void channel_moments(CachingAllocator& allocator, const T* x, std::int64_t rows, std::int64_t channels,
                      const Finish& finish) {
   const std::int64_t chunk_rows = rows_per_chunk(channels, sizeof(T)), chunks = ceil_div(rows, chunk_rows);
-  const Scratch<double> moments(allocator, chunks * 2 * channels);
-  parallel_chunks(rows, chunk_rows, [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
-    double* mean = moments.data() + chunk * 2 * channels;
-    double* deviation = mean + channels;
-    std::fill_n(mean, 2 * channels, 0.0);
-    for (std::int64_t row = begin; row < end; ++row)
+  const Scratch<Moments> moments(allocator, chunks * channels);
+  const ThreadScratch<T> scratch(allocator, 2 * channels);
+  parallel_tasks(chunks, [&](std::int64_t task, int thread) {
+    const std::int64_t chunk = chunks - 1 - task;  // the last rows were written last and may still be cached
+    Moments* const total = moments.data() + chunk * channels;
+    std::fill_n(total, channels, Moments());
+    T* const mean = scratch.of(thread);
+    T* const deviation = mean + channels;
+    const std::int64_t end = std::min(rows, (chunk + 1) * chunk_rows);
+    for (std::int64_t begin = chunk * chunk_rows; begin < end; begin += kRowGroup) {
+      const std::int64_t stop = std::min(end, begin + kRowGroup);
+      const T inverse = T(1) / static_cast<T>(stop - begin);
+      std::fill_n(mean, 2 * channels, T(0));
+      for (std::int64_t row = begin; row < stop; ++row)
 #pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) mean[c] += static_cast<double>(x[row * channels + c]);
-    for (std::int64_t c = 0; c < channels; ++c) mean[c] /= static_cast<double>(end - begin);
-    for (std::int64_t row = begin; row < end; ++row)
+        for (std::int64_t c = 0; c < channels; ++c)
+          mean[c] += (x[row * channels + c] - x[begin * channels + c]);
 #pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const double d = static_cast<double>(x[row * channels + c]) - mean[c];
-        deviation[c] += d * d;
-      }
+      for (std::int64_t c = 0; c < channels; ++c) mean[c] = x[begin * channels + c] + mean[c] * inverse;
+      for (std::int64_t row = begin; row < stop; ++row)
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c) {
+          const T d = x[row * channels + c] - mean[c];
+          deviation[c] += d * d;
+        }
+      for (std::int64_t c = 0; c < channels; ++c)
+        total[c].merge(static_cast<double>(stop - begin), static_cast<double>(mean[c]),
+                       static_cast<double>(deviation[c]));
+    }
   });
   parallel_for(channels, 16 * chunks, [&](std::int64_t c) {
-    double mean = 0, deviation = 0;
+    Moments all;
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const double before = static_cast<double>(chunk * chunk_rows);
-      const double count = static_cast<double>(std::min(chunk_rows, rows - chunk * chunk_rows));
-      const double delta = moments[chunk * 2 * channels + c] - mean;
-      mean += delta * count / (before + count);
-      deviation +=
-          moments[(chunk * 2 + 1) * channels + c] + delta * delta * before * count / (before + count);
+      const Moments& part = moments[chunk * channels + c];
+      all.merge(part.count, part.mean, part.deviation);
     }
-    finish(c, mean, deviation);
+    finish(c, all.mean, all.deviation);
   });
 }
 
@@ -112,25 +130,55 @@ struct InputGradient {
 };
 
 template <bool kRelu, class T>
+void write_input_gradient(std::int64_t rows, std::int64_t channels, const T* x, const T* y, const T* mean,
+                          const T* dy, const InputGradient<T>& factor, const Target& dx) {
+  T* const out = dx.dst.data<T>();
+  parallel_for(rows, channels, [=, &dx](std::int64_t row) {
+    const std::int64_t first = row * channels;
+    const auto value = [=](std::int64_t c) {
+      return factor.gradient[c] * masked<kRelu>(dy, y, first + c) +
+             factor.deviation[c] * (x[first + c] - mean[c]) + factor.constant[c];
+    };
+    if (dx.accumulate)
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) out[first + c] += value(c);
+    else
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) out[first + c] = value(c);
+  });
+}
+
+template <bool kRelu, class T>
 void backward(const BatchNormParams& params, CachingAllocator& allocator, std::int64_t rows,
               std::int64_t channels, const T* x, const T* y, const T* gamma, const T* mean, const T* rstd,
               const T* dy, const Target& dx, const Target& dgamma, const Target& dbeta,
               const Target& dresidual) {
   const Scratch<T> factors(allocator, 3 * channels);
   const InputGradient<T> factor{factors.data(), factors.data() + channels, factors.data() + 2 * channels};
-  const auto add = [=](std::int64_t row, double* sums) {
-    double* sum = sums;
-    double* sum_deviation = sums + channels;
+  // The masked gradient is the residual's own; when it is written there, the second pass reads it back.
+  T* const to_residual = dresidual ? dresidual.dst.data<T>() : nullptr;
+  const auto add = [=, &dresidual](std::int64_t row, T* sums) {
+    const std::int64_t first = row * channels;
+    T* const sum_deviation = sums + channels;
+    const auto gather = [=](const auto& keep) {
 #pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const T g = masked<kRelu>(dy, y, row * channels + c);
-      sum[c] += static_cast<double>(g);
-      sum_deviation[c] += static_cast<double>(g * (x[row * channels + c] - mean[c]));
-    }
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const T g = masked<kRelu>(dy, y, first + c);
+        keep(first + c, g);
+        sums[c] += g;
+        sum_deviation[c] += g * (x[first + c] - mean[c]);
+      }
+    };
+    if (to_residual == nullptr)
+      gather([](std::int64_t, T) {});
+    else if (dresidual.accumulate)
+      gather([=](std::int64_t i, T g) { to_residual[i] += g; });
+    else
+      gather([=](std::int64_t i, T g) { to_residual[i] = g; });
   };
   const Scratch<double> totals(allocator, 2 * channels);
-  sum_over_rows(allocator, rows, 2 * channels, rows_per_chunk(channels, sizeof(T)), add,
-                [=, &totals](std::int64_t i, double total) { totals[i] = total; });
+  sum_over_rows<T>(allocator, rows, 2 * channels, rows_per_chunk(channels, sizeof(T)), add,
+                   [=, &totals](std::int64_t i, double total) { totals[i] = total; });
   const double count = static_cast<double>(std::max<std::int64_t>(1, rows));
   for (std::int64_t c = 0; c < channels; ++c) {
     const double r = static_cast<double>(rstd[c]), scale = static_cast<double>(gamma[c]) * r;
@@ -141,32 +189,11 @@ void backward(const BatchNormParams& params, CachingAllocator& allocator, std::i
     factor.deviation[c] = params.training ? static_cast<T>(-scale * r * r * sum_deviation / count) : T(0);
     factor.constant[c] = params.training ? static_cast<T>(-scale * sum / count) : T(0);
   }
-  if (!dx && !dresidual) return;
-  T* const to_x = dx ? dx.dst.data<T>() : nullptr;
-  T* const to_residual = dresidual ? dresidual.dst.data<T>() : nullptr;
-  parallel_for(rows, channels, [=, &dx, &dresidual](std::int64_t row) {
-    const std::int64_t first = row * channels;
-    if (to_residual != nullptr) {
-      const auto value = [=](std::int64_t c) { return masked<kRelu>(dy, y, first + c); };
-      if (dresidual.accumulate)
-#pragma omp simd
-        for (std::int64_t c = 0; c < channels; ++c) to_residual[first + c] += value(c);
-      else
-#pragma omp simd
-        for (std::int64_t c = 0; c < channels; ++c) to_residual[first + c] = value(c);
-    }
-    if (to_x == nullptr) return;
-    const auto value = [=](std::int64_t c) {
-      return factor.gradient[c] * masked<kRelu>(dy, y, first + c) +
-             factor.deviation[c] * (x[first + c] - mean[c]) + factor.constant[c];
-    };
-    if (dx.accumulate)
-#pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) to_x[first + c] += value(c);
-    else
-#pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) to_x[first + c] = value(c);
-  });
+  if (!dx) return;
+  if (dresidual && !dresidual.accumulate)
+    write_input_gradient<false, T>(rows, channels, x, nullptr, mean, to_residual, factor, dx);
+  else
+    write_input_gradient<kRelu, T>(rows, channels, x, y, mean, dy, factor, dx);
 }
 
 }  // namespace
@@ -226,4 +253,4 @@ void CpuBackend::batch_norm_add_relu_backward(const BatchNormParams& params, con
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -4,10 +4,9 @@
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/gemm.h"
+#include "tensor/cpu/winograd.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
@@ -125,6 +124,31 @@ bool is_plain_product(const Conv2dParams& params, const Shape& weight) {
   return weight[1] == 1 && weight[2] == 1 && params.stride == 1 && params.padding == 0;
 }
 
+// Output pixels per side of a Winograd tile, 0 for the direct sum.
+template <class T>
+int winograd_out(const Conv2dParams& params, const Shape& weight, const Shape& y) {
+  if (weight[1] != 3 || weight[2] != 3 || params.stride != 1 || params.padding != 1 ||
+      !winograd_fits<T>(weight))
+    return 0;
+  // F(4x4) has the fewest products, but where an image has few tiles, many reach over its border.
+  constexpr std::int64_t kSmallImage = 20;
+  switch (conv_algorithm()) {
+    case ConvAlgorithm::automatic: return std::min(y[1], y[2]) < kSmallImage ? 2 : 4;
+    case ConvAlgorithm::winograd2: return 2;
+    case ConvAlgorithm::winograd4: return 4;
+    case ConvAlgorithm::direct: break;
+  }
+  return 0;
+}
+
+// Calls f.operator()<Out>().
+template <class F>
+bool with_winograd(int out, const F& f) {
+  if (out == 4) return f.template operator()<4>(), true;
+  if (out == 2) return f.template operator()<2>(), true;
+  return false;
+}
+
 // The patches of x [N,H,W,I] under a kernel, one per pixel of y [N,OH,OW,O].
 template <class T>
 Patches<T> patches_of(const Conv2dParams& params, const Tensor& x, const Shape& weight, const Shape& y) {
@@ -138,6 +162,11 @@ Patches<T> patches_of(const Conv2dParams& params, const Tensor& x, const Shape& 
 void CpuBackend::conv2d(const Conv2dParams& params, const Tensor& x, const Tensor& weight, Tensor& y) {
   dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
     const Shape& w = weight.shape();
+    if (with_winograd(winograd_out<T>(params, w, y.shape()), [&]<int Out>() {
+          winograd<T, Out>(allocator_, WinogradPass::forward, w, weight.data<T>(), TileGrid(x.shape(), Out),
+                           x.data<T>(), y.data<T>(), false);
+        }))
+      return;
     const GemmExtents extents{y.shape().rows(), w[0], w[1] * w[2] * w[3]};
     const AlongRows<Matrix<T>> kernels{{weight.data<T>(), extents.k}};
     const OutputRows<T> out{y.data<T>(), extents.n};
@@ -157,6 +186,11 @@ void CpuBackend::conv2d_backward_input(const Conv2dParams& params, const Tensor&
   if (!dx) return;
   dispatch_floating(dy.dtype(), [&]<class T>(TypeTag<T>) {
     const Shape& w = weight.shape();
+    if (with_winograd(winograd_out<T>(params, w, dy.shape()), [&]<int Out>() {
+          winograd<T, Out>(allocator_, WinogradPass::backward_input, w, weight.data<T>(),
+                           TileGrid(dy.shape(), Out), dy.data<T>(), dx.dst.data<T>(), dx.accumulate);
+        }))
+      return;
     const Shape& in = dx.dst.shape();
     const Shape& out = dy.shape();
     T* const pixels = dx.dst.data<T>();
@@ -187,6 +221,11 @@ void CpuBackend::conv2d_backward_weight(const Conv2dParams& params, const Tensor
   if (!dweight) return;
   dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
     const Shape& w = dweight.dst.shape();
+    if (with_winograd(winograd_out<T>(params, w, dy.shape()), [&]<int Out>() {
+          winograd_backward_weight<T, Out>(allocator_, w, TileGrid(x.shape(), Out), x.data<T>(), dy.data<T>(),
+                                           dweight.dst.data<T>(), dweight.accumulate);
+        }))
+      return;
     const GemmExtents extents{w[0], w[1] * w[2] * w[3], dy.shape().rows()};
     const AlongColumns<Matrix<T>> gradients{{dy.data<T>(), w[0]}};
     const OutputRows<T> out{dweight.dst.data<T>(), extents.n};
@@ -200,4 +239,4 @@ void CpuBackend::conv2d_backward_weight(const Conv2dParams& params, const Tensor
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -6,9 +6,7 @@
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/parallel.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
@@ -24,7 +22,7 @@ void copy_bytes(const void* from, void* to, std::size_t bytes) {
 
 }  // namespace
 
-Backend& cpu_backend() {
+Backend& open_backend() {
   // Never destroyed: tensors with static lifetime may outlive main().
   static CpuBackend& backend = *new CpuBackend;
   return backend;
@@ -56,4 +54,4 @@ void CpuBackend::increment(Tensor& counter) {
   write_each(values, counter.numel(), false, [=](std::int64_t i) { return values[i] + 1; });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

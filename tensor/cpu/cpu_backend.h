@@ -6,7 +6,7 @@
 #include "tensor/backend.h"
 #include "tensor/cpu/allocator.h"
 
-namespace sagitta {
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 class CpuBackend final : public Backend {
  public:
@@ -117,7 +117,7 @@ class CpuBackend final : public Backend {
   void update_loss_scale(const LossScaleParams& params, const Tensor& norm2, Tensor& loss_scale) override;
 
  private:
-  cpu::CachingAllocator allocator_;
+  CachingAllocator allocator_;
 };
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

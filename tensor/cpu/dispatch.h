@@ -6,7 +6,7 @@
 #include "tensor/error.h"
 #include "tensor/half.h"
 
-namespace sagitta::cpu {
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 template <class T>
 struct TypeTag {};
@@ -39,4 +39,4 @@ decltype(auto) dispatch_any(DType dtype, F&& f) {
   }
 }
 
-}  // namespace sagitta::cpu
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -3,9 +3,7 @@
 #include "tensor/cpu/dropout_mask.h"
 #include "tensor/cpu/parallel.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 void CpuBackend::dropout(const DropoutParams& params, const Tensor& state, const Tensor& x, Tensor& y) {
   dropout_backward(params, state, x, {y, false});  // a linear map with a diagonal matrix: its own transpose
@@ -28,4 +26,4 @@ void CpuBackend::dropout_backward(const DropoutParams& params, const Tensor& sta
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -6,7 +6,7 @@
 #include "tensor/op_params.h"
 #include "tensor/tensor.h"
 
-namespace sagitta::cpu {
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 // The StepState behind its u8 tensor; the default state when the tensor is empty.
 inline StepState read_state(const Tensor& state) {
@@ -30,4 +30,4 @@ void visit_mask(random::Key key, std::uint64_t first, std::int64_t n, double p, 
   }
 }
 
-}  // namespace sagitta::cpu
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -7,9 +7,7 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/cpu/reduce.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 void CpuBackend::scale(const Tensor& x, double alpha, const Target& y) {
   if (!y) return;
@@ -116,14 +114,14 @@ void CpuBackend::sum_rows(const Tensor& x, const Target& y) {
     const std::int64_t columns = y.dst.numel();
     const T* in = x.data<T>();
     T* out = y.dst.data<T>();
-    sum_over_rows(
+    sum_over_rows<T>(
         allocator_, x.shape().rows(), columns, rows_per_chunk(columns, sizeof(T)),
-        [=](std::int64_t row, double* sums) {
+        [=](std::int64_t row, T* sums) {
 #pragma omp simd
-          for (std::int64_t j = 0; j < columns; ++j) sums[j] += static_cast<double>(in[row * columns + j]);
+          for (std::int64_t j = 0; j < columns; ++j) sums[j] += in[row * columns + j];
         },
         [=](std::int64_t j, double total) { put(out[j], y.accumulate, static_cast<T>(total)); });
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -9,7 +9,7 @@
 
 #include "tensor/elementwise.h"
 
-namespace sagitta::cpu::fast {
+namespace sagitta::cpu::inline SAGITTA_ISA::fast {
 
 inline double exp(double x) { return std::exp(x); }
 inline double erf(double x) { return std::erf(x); }
@@ -85,4 +85,4 @@ decltype(auto) visit(UnaryOp op, Visitor&& visitor) {
   return sagitta::visit(op, visitor);
 }
 
-}  // namespace sagitta::cpu::fast
+}  // namespace sagitta::cpu::inline SAGITTA_ISA::fast

@@ -1,18 +1,18 @@
 #include "tensor/cpu/gemm.h"
 
+#include <limits>
+
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/fast_math.h"
 
-namespace sagitta {
-
-namespace cpu {
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
 constexpr std::int64_t kEnoughTasks = 16;  // for a handful of threads to share evenly
-constexpr std::int64_t kSmallestSplit =
-    4 * kMaxDepth;  // terms of the sum worth a partial result of their own
+constexpr std::int64_t kSmallestSplit = 1024;
+constexpr std::int64_t kColumnUnit = 96;  // whole panels of every instruction set and dtype
 constexpr std::int64_t kPartialElements = std::int64_t{1} << 21;
 constexpr std::int64_t kSerialWork =
     100000;  // multiplications that one thread finishes before others wake up
@@ -22,35 +22,57 @@ std::int64_t part(std::int64_t extent, std::int64_t count, std::int64_t unit) {
   return std::max(unit, round_up(ceil_div(extent, std::max<std::int64_t>(1, count)), unit));
 }
 
+// Of a product with shared panels, per term of the sum, in the time of one multiplication of a tile. Packing
+// an element of A costs as much as kPackCost of them, waiting for it kColdCost (what a task reads first has
+// not been fetched ahead), moving one of B from the L2 to the L1 cache kPanelCost. Tasks are taken in turn,
+// so that at the end a thread waits for half a task on average.
+double estimated_time(const GemmPlan& plan) {
+  constexpr std::int64_t kPackCost = 14, kColdCost = 20, kPanelCost = 4;
+  const std::int64_t rows = plan.block_rows, columns = plan.block_columns;
+  const double task =
+      static_cast<double>(rows * (columns + kPackCost) + std::min(rows, kPackedRows) * kColdCost +
+                          kPanelCost * columns * ceil_div(rows, kPackedRows));
+  const std::int64_t tasks = plan.row_blocks * plan.column_blocks, threads = ThreadPool::instance().size();
+  return std::max(
+      task * static_cast<double>(ceil_div(tasks, threads)),
+      task * (static_cast<double>(tasks) / static_cast<double>(threads) + (threads > 1 ? 0.5 : 0)));
+}
+
 }  // namespace
 
 GemmPlan plan_gemm(const GemmExtents& extents) {
   const std::int64_t m = extents.m, n = extents.n, k = extents.k;
   GemmPlan plan{};
-  plan.block_columns = part(n, ceil_div(n, kBlockColumns), 32);
-  plan.block_rows = part(m, ceil_div(m, kBlockRows), kTileRows);
-  const auto recount = [&] {
+  plan.splits = 1;
+  std::int64_t blocks = 0;
+  const auto cut = [&](std::int64_t rows, std::int64_t columns) {
+    plan.block_rows = part(m, ceil_div(m, rows), kTileRows);
+    plan.block_columns = part(n, ceil_div(n, columns), kColumnUnit);
     plan.row_blocks = ceil_div(m, plan.block_rows);
     plan.column_blocks = ceil_div(n, plan.block_columns);
-    return plan.row_blocks * plan.column_blocks;
+    blocks = plan.row_blocks * plan.column_blocks;
   };
-  plan.splits = 1;
-  std::int64_t blocks = recount();
+  cut(kBlockRows, kBlockColumns);
   if (m * n * k < kSerialWork || blocks == 0) return plan;
-  // A long sum over a small C (the gradient of a weight) is split; otherwise C is cut finer.
+  // A long sum over a small C (the gradient of a weight) is split.
   if (blocks < kEnoughTasks && k >= 2 * kSmallestSplit) {
     plan.splits = std::min({ceil_div(kEnoughTasks, blocks), k / kSmallestSplit,
                             std::max<std::int64_t>(1, kPartialElements / (m * n))});
-    if (plan.splits > 1) blocks *= plan.splits;
+    if (blocks * plan.splits >= kEnoughTasks / 2) return plan;
+    plan.splits = 1;
   }
-  while (blocks < kEnoughTasks && plan.block_rows > 2 * kTileRows * 4) {
-    plan.block_rows = part(plan.block_rows, 2, kTileRows);
-    blocks = recount() * plan.splits;
-  }
-  while (blocks < kEnoughTasks && plan.block_columns > 128) {
-    plan.block_columns = part(plan.block_columns, 2, 32);
-    blocks = recount() * plan.splits;
-  }
+  // Otherwise all blocks share the panels of B, and how C is cut does not show in the result: the cut with
+  // the shortest estimated time for this many threads.
+  plan.share_panels = true;
+  double best = std::numeric_limits<double>::infinity();
+  GemmPlan chosen = plan;
+  for (std::int64_t rows = 2 * kTileRows; rows <= 4 * kPackedRows; rows += kTileRows)
+    for (const std::int64_t parts : {1, 2, 3, 4, 6, 8, 12, 16}) {
+      cut(rows, std::max(kColumnUnit, ceil_div(n, parts)));
+      const double time = estimated_time(plan);
+      if (time < best) best = time, chosen = plan;
+    }
+  plan = chosen;
   return plan;
 }
 
@@ -66,10 +88,6 @@ void with_operand(const T* data, std::int64_t row_length, bool panels_along_colu
 }
 
 }  // namespace
-
-}  // namespace cpu
-
-using namespace cpu;
 
 void CpuBackend::matmul(const MatmulParams& params, const Tensor& a, const Tensor& b, const Target& y) {
   if (!y) return;
@@ -109,4 +127,4 @@ void CpuBackend::linear(const LinearParams& params, const Tensor& x, const Tenso
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -1,22 +1,13 @@
 // The innermost loop of every matrix product and convolution: one tile of C held in registers.
 // Plain C++ on the compiler's vector extension (GCC and Clang): no intrinsics, any instruction set. A tile is
-// kTileRows rows by kTileVectors SIMD vectors; its operands come packed, so that the loop reads both strictly
-// in order. Bound by the two FMA units: per step kTileRows * kTileVectors FMAs against kTileRows +
-// kTileVectors loads.
+// up to kTileRows rows by kTileVectors SIMD vectors of
+// kVectorBytes, which isa/*.h define. Bound by the two FMA units: per step of the sum
+// kTileRows * kTileVectors FMAs against kTileRows + kTileVectors loads.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 
-namespace sagitta::cpu {
-
-// The accumulators fill the register file but for the loads of B and one broadcast of A.
-#if defined(__AVX512F__)
-inline constexpr int kVectorBytes = 64, kTileRows = 12, kTileVectors = 2;
-#elif defined(__AVX__)
-inline constexpr int kVectorBytes = 32, kTileRows = 4, kTileVectors = 3;
-#else
-inline constexpr int kVectorBytes = 16, kTileRows = 4, kTileVectors = 2;
-#endif
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 template <class T>
 struct Simd {
@@ -28,34 +19,91 @@ struct Simd {
 template <class T>
 inline constexpr int kTileColumns = kTileVectors* Simd<T>::kLanes;
 
-// c[r][column..] (+)= sum over k of a[k][r] * b[k][..] for Rows rows and Vectors vectors, of which `rows` and
-// `columns` are stored. a is packed [depth][kTileRows], b [depth][kTileColumns], aligned to the vector; c
-// points to rows.
-template <class T, int Rows, int Vectors>
-[[gnu::noinline]] void multiply_tile(std::int64_t depth, const T* a, const T* b, T* const* c,
-                                     std::int64_t column, int rows, int columns, bool accumulate) {
+// A as the tile reads it, step by step of the sum: element(r) is that of row r at the present step.
+// Columns: the rows of one step lie side by side, `step` elements from one step to the next. This is what
+// packing makes (step kTileRows), and what a matrix that is to be transposed already is.
+template <class T>
+struct TileColumns {
+  const T* at;
+  std::int64_t step;
+  T element(int row) const { return at[row]; }
+  void advance() { at += step; }
+};
+
+// Rows: an ordinary row-major matrix with `stride` elements from row to row, read where it lies. One pointer
+// for three rows: with a pointer each, the registers of addresses would run out.
+template <class T, int Rows>
+struct TileRows {
+  const T* at[(Rows + 2) / 3];
+  std::int64_t stride;
+  TileRows(const T* first, std::int64_t row_stride) : stride(row_stride) {
+    for (int i = 0; i < (Rows + 2) / 3; ++i) at[i] = first + 3 * i * stride;
+  }
+  T element(int row) const { return at[row / 3][row % 3 * stride]; }
+  void advance() {
+    for (const T*& pointer : at) ++pointer;
+  }
+};
+
+// One panel of B: kTileColumns side by side, `step` elements from one step of the sum to the next.
+template <class T>
+struct TileB {
+  const T* at;
+  std::int64_t step;
+};
+
+// Memory that will be read soon: a cache line of it is fetched with every step of the sum.
+struct FetchAhead {
+  const char* at;
+  void fetch() {
+    __builtin_prefetch(at, 0, 2);
+    at += 64;
+  }
+};
+struct FetchNothing {
+  void fetch() {}
+};
+
+// Where a tile of C goes: rows[r][column...], of which `height` and `width` are stored.
+template <class T>
+struct TileC {
+  T* const* rows;
+  std::int64_t column;
+  int height, width;
+  bool accumulate;
+};
+
+// c (+)= sum over `depth` steps of a[r] * b[..].
+template <class T, int Rows, int Vectors, class A, class Ahead>
+[[gnu::noinline]] void multiply_tile(std::int64_t depth, A a, TileB<T> b, const TileC<T>& c, Ahead ahead) {
   using Vector = typename Simd<T>::Vector;
   using Unaligned = typename Simd<T>::Unaligned;
   constexpr int kLanes = Simd<T>::kLanes;
+  // C is written at the end: fetching its lines now hides the wait.
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r)
+    if (r < c.height)
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c.rows[r] + c.column + v * kLanes, 1);
   Vector sum[Rows][Vectors] = {};
   for (std::int64_t k = 0; k < depth; ++k) {
     Vector bk[Vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) bk[v] = *reinterpret_cast<const Vector*>(b + v * kLanes);
+    for (int v = 0; v < Vectors; ++v) bk[v] = *reinterpret_cast<const Unaligned*>(b.at + v * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) sum[r][v] += a[r] * bk[v];
-    a += kTileRows;
-    b += kTileColumns<T>;
+      for (int v = 0; v < Vectors; ++v) sum[r][v] += a.element(r) * bk[v];
+    ahead.fetch();
+    a.advance();
+    b.at += b.step;
   }
-  if (rows == Rows && columns == Vectors * kLanes) {
+  if (c.height == Rows && c.width == Vectors * kLanes) {
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
       for (int v = 0; v < Vectors; ++v) {
-        auto* out = reinterpret_cast<Unaligned*>(c[r] + column + v * kLanes);
-        *out = accumulate ? *out + sum[r][v] : sum[r][v];
+        auto* out = reinterpret_cast<Unaligned*>(c.rows[r] + c.column + v * kLanes);
+        *out = c.accumulate ? *out + sum[r][v] : sum[r][v];
       }
     return;
   }
@@ -64,32 +112,32 @@ template <class T, int Rows, int Vectors>
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) *reinterpret_cast<Vector*>(edge[r] + v * kLanes) = sum[r][v];
-  for (int r = 0; r < rows; ++r)
-    for (int j = 0; j < columns; ++j) {
-      T& out = c[r][column + j];
-      out = accumulate ? out + edge[r][j] : edge[r][j];
+  for (int r = 0; r < c.height; ++r)
+    for (int j = 0; j < c.width; ++j) {
+      T& out = c.rows[r][c.column + j];
+      out = c.accumulate ? out + edge[r][j] : edge[r][j];
     }
 }
 
-// The same with the smallest kernel that covers rows x columns, so that the edges of a matrix cost what they
-// are.
-template <class T>
-void multiply_tile(std::int64_t depth, const T* a, const T* b, T* const* c, std::int64_t column, int rows,
-                   int columns, bool accumulate) {
+// Calls f.operator()<Rows, Vectors>() with the smallest tile that covers height x width, so that the edges of
+// a matrix cost what they are.
+template <class T, class F>
+void with_tile(int height, int width, const F& f) {
   constexpr int kLanes = Simd<T>::kLanes;
-  const auto call = [&]<int Vectors>() {
-    if (kTileRows > 4 && rows <= 4) {
-      multiply_tile<T, 4, Vectors>(depth, a, b, c, column, rows, columns, accumulate);
-    } else if (kTileRows > 8 && rows <= 8) {
-      multiply_tile<T, std::min(8, kTileRows), Vectors>(depth, a, b, c, column, rows, columns, accumulate);
-    } else {
-      multiply_tile<T, kTileRows, Vectors>(depth, a, b, c, column, rows, columns, accumulate);
-    }
+  const auto with_rows = [&]<int Vectors>() {
+    if (kTileRows > 4 && height <= 4)
+      f.template operator()<4, Vectors>();
+    else if (kTileRows > 8 && height <= 8)
+      f.template operator()<std::min(8, kTileRows), Vectors>();
+    else
+      f.template operator()<kTileRows, Vectors>();
   };
-  if (columns <= kLanes)
-    call.template operator()<1>();
+  if (width <= kLanes)
+    with_rows.template operator()<1>();
+  else if (kTileVectors > 2 && width <= 2 * kLanes)
+    with_rows.template operator()<2>();
   else
-    call.template operator()<kTileVectors>();
+    with_rows.template operator()<kTileVectors>();
 }
 
-}  // namespace sagitta::cpu
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -10,10 +10,10 @@
 
 #include "tensor/cpu/gemm_kernel.h"
 
-namespace sagitta::cpu {
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 // The largest depth (extent of the summed axis) that is packed at a time.
-inline constexpr std::int64_t kMaxDepth = 256;
+inline constexpr std::int64_t kMaxDepth = 1024;
 
 template <class T>
 inline constexpr T kZeros[kMaxDepth] = {};
@@ -61,8 +61,8 @@ void transpose_rows(const T* const* from, std::int64_t length, T* out) {
   // By reference: a vector wider than the machine's registers may not be passed by value.
   const auto load = [](const T* p, Quad& quad) { quad = *reinterpret_cast<const UnalignedQuad*>(p); };
   const auto store = [](T* p, const Quad& quad) { *reinterpret_cast<UnalignedQuad*>(p) = quad; };
-  std::int64_t k = 0;
-  for (; k + 4 <= length; k += 4, out += 4 * Width)
+  const std::int64_t whole = length / 4 * 4;
+  for (std::int64_t k = 0; k < whole; k += 4, out += 4 * Width)
     for (int r = 0; r < Width; r += 4) {
       Quad a, b, c, d;
       load(from[r] + k, a);
@@ -78,7 +78,7 @@ void transpose_rows(const T* const* from, std::int64_t length, T* out) {
       store(out + 2 * Width + r, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
       store(out + 3 * Width + r, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
     }
-  for (; k < length; ++k, out += Width)
+  for (std::int64_t k = whole; k < length; ++k, out += Width)
     for (int r = 0; r < Width; ++r) out[r] = from[r][k];
 }
 
@@ -109,29 +109,39 @@ void pack(const AlongRows<Source>& operand, std::int64_t begin, std::int64_t cou
   }
 }
 
+// Steps of the sum that are copied together: their rows stay in the L1 cache from panel to panel, so that
+// every line of the source is fetched once.
+inline constexpr int kRowsTogether = 16;
+
 template <int Width, class Source, class T = typename Source::Element>
 void pack(const AlongColumns<Source>& operand, std::int64_t begin, std::int64_t count, std::int64_t k0,
           std::int64_t depth, T* out) {
   const Source& source = operand.source;
-  for (std::int64_t p = 0; p < count; p += Width) {
-    const std::int64_t width = std::min<std::int64_t>(Width, count - p);
-    const auto first = source.column(begin + p);
-    auto position = source.at(k0);
-    for (std::int64_t k = 0; k < depth; ++k, source.advance(position), out += Width) {
-      const Run<T> whole = source.run(position, first, width);
-      if (whole.length == Width) {
-        std::memcpy(out, whole.data, Width * sizeof(T));
-        continue;
+  auto position = source.at(k0);
+  for (std::int64_t k = 0; k < depth; k += kRowsTogether) {
+    const int together = static_cast<int>(std::min<std::int64_t>(kRowsTogether, depth - k));
+    typename Source::Position rows[kRowsTogether];
+    for (int r = 0; r < together; ++r, source.advance(position)) rows[r] = position;
+    for (std::int64_t p = 0; p < count; p += Width) {
+      const std::int64_t width = std::min<std::int64_t>(Width, count - p);
+      const auto first = source.column(begin + p);
+      T* to = out + p * depth + k * Width;
+      for (int r = 0; r < together; ++r, to += Width) {
+        const Run<T> whole = source.run(rows[r], first, width);
+        if (whole.length == Width) {
+          std::memcpy(to, whole.data, Width * sizeof(T));
+          continue;
+        }
+        std::copy_n(whole.data, whole.length, to);
+        for (std::int64_t done = whole.length; done < width;) {
+          const Run<T> run = source.run(rows[r], source.column(begin + p + done), width - done);
+          std::copy_n(run.data, run.length, to + done);
+          done += run.length;
+        }
+        std::fill(to + width, to + Width, T(0));
       }
-      std::copy_n(whole.data, whole.length, out);
-      for (std::int64_t done = whole.length; done < width;) {
-        const Run<T> run = source.run(position, source.column(begin + p + done), width - done);
-        std::copy_n(run.data, run.length, out + done);
-        done += run.length;
-      }
-      std::fill(out + width, out + Width, T(0));
     }
   }
 }
 
-}  // namespace sagitta::cpu
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -5,9 +5,7 @@
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/parallel.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 void CpuBackend::normalize_image(const ImageParams& params, const Tensor& pixels, const Tensor& crop,
                                  Tensor& y) {
@@ -42,4 +40,4 @@ void CpuBackend::normalize_image(const ImageParams& params, const Tensor& pixels
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -6,9 +6,7 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/cpu/reduce.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
@@ -99,22 +97,22 @@ void CpuBackend::layer_norm_backward(const Tensor& x, const Tensor& gamma, const
       });
     }
     if (!dgamma && !dbeta) return;
-    const auto add = [=](std::int64_t row, double* sums) {
+    const auto add = [=](std::int64_t row, T* sums) {
       const T m = averages[row], r = scales[row];
-      double* to_beta = sums + n;
+      T* to_beta = sums + n;
 #pragma omp simd
       for (std::int64_t i = 0; i < n; ++i) {
         const T g = gradient[row * n + i];
-        sums[i] += static_cast<double>(g * ((in[row * n + i] - m) * r));
-        to_beta[i] += static_cast<double>(g);
+        sums[i] += g * ((in[row * n + i] - m) * r);
+        to_beta[i] += g;
       }
     };
-    sum_over_rows(allocator_, rows, 2 * n, rows_per_chunk(n, sizeof(T)), add,
-                  [&](std::int64_t i, double total) {
-                    const Target& target = i < n ? dgamma : dbeta;
-                    if (target) put(target.dst.data<T>()[i % n], target.accumulate, static_cast<T>(total));
-                  });
+    sum_over_rows<T>(allocator_, rows, 2 * n, rows_per_chunk(n, sizeof(T)), add,
+                     [&](std::int64_t i, double total) {
+                       const Target& target = i < n ? dgamma : dbeta;
+                       if (target) put(target.dst.data<T>()[i % n], target.accumulate, static_cast<T>(total));
+                     });
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -5,9 +5,7 @@
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 void CpuBackend::softmax_cross_entropy(const CrossEntropyParams& params, const Tensor& logits,
                                        const Tensor& labels, Tensor& loss, Tensor& dlogits) {
@@ -61,4 +59,4 @@ void CpuBackend::bce_with_logits(const Tensor& logits, const Tensor& targets, co
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

@@ -8,9 +8,7 @@
 #include "tensor/cpu/dropout_mask.h"
 #include "tensor/cpu/parallel.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
@@ -138,4 +136,4 @@ void CpuBackend::update_loss_scale(const LossScaleParams& params, const Tensor& 
   scale[kLossScaleGoodSteps] = 0;
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

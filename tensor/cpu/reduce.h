@@ -1,5 +1,6 @@
-// Sums with a fixed order: chunks of a size that depends on the extents only, each added up in double by one
-// thread, then combined in chunk order. f64 and f32 data alike accumulate in double.
+// Sums with a fixed order: chunks of a size that depends on the extents only, each added up by one thread,
+// then combined in chunk order. Long sums are in double, whatever the data is; where that would make a loop
+// slow, a few dozen terms are added up in the data's own type first.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -8,7 +9,7 @@
 #include "tensor/cpu/allocator.h"
 #include "tensor/cpu/parallel.h"
 
-namespace sagitta::cpu {
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 // Sum of term(i) for i in [0, n).
 template <class Term>
@@ -33,17 +34,30 @@ inline std::int64_t rows_per_chunk(std::int64_t columns, std::size_t element_byt
   return std::max<std::int64_t>(32, (std::int64_t{1} << 18) / row_bytes);
 }
 
-// Column sums of a matrix by rows: add(row, sums) adds the contribution of one row to sums[width], which
-// starts as zeros; finish(column, total) receives the totals.
-template <class Add, class Finish>
+// Rows whose contributions are added up in the data's type before they go to double.
+inline constexpr std::int64_t kRowGroup = 32;
+
+// Column sums of a matrix by rows: add(row, sums) adds the contribution of one row to sums[width] of type T,
+// which start as zeros; finish(column, total) receives the totals.
+template <class T, class Add, class Finish>
 void sum_over_rows(CachingAllocator& allocator, std::int64_t rows, std::int64_t width,
                    std::int64_t chunk_rows, const Add& add, const Finish& finish) {
   const std::int64_t chunks = ceil_div(rows, chunk_rows);
   const Scratch<double> partial(allocator, chunks * width);
-  parallel_chunks(rows, chunk_rows, [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
-    double* sums = partial.data() + chunk * width;
+  const ThreadScratch<T> scratch(allocator, width);
+  parallel_tasks(chunks, [&](std::int64_t task, int thread) {
+    const std::int64_t chunk =
+        chunks - 1 - task;  // the end of a matrix was written last: it may still be cached
+    const std::int64_t end = std::min(rows, (chunk + 1) * chunk_rows);
+    double* const sums = partial.data() + chunk * width;
+    T* const group = scratch.of(thread);
     std::fill_n(sums, width, 0.0);
-    for (std::int64_t row = begin; row < end; ++row) add(row, sums);
+    for (std::int64_t row = chunk * chunk_rows; row < end;) {
+      std::fill_n(group, width, T(0));
+      for (const std::int64_t stop = std::min(end, row + kRowGroup); row < stop; ++row) add(row, group);
+#pragma omp simd
+      for (std::int64_t i = 0; i < width; ++i) sums[i] += static_cast<double>(group[i]);
+    }
   });
   parallel_for(width, 4 * chunks, [&](std::int64_t column) {
     double total = 0;
@@ -52,4 +66,4 @@ void sum_over_rows(CachingAllocator& allocator, std::int64_t rows, std::int64_t 
   });
 }
 
-}  // namespace sagitta::cpu
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

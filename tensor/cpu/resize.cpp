@@ -8,9 +8,7 @@
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/parallel.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
@@ -83,4 +81,4 @@ void CpuBackend::resize_bicubic_backward(const Tensor& dy, const Target& dx) {
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA

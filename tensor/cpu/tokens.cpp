@@ -4,9 +4,7 @@
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/parallel.h"
 
-namespace sagitta {
-
-using namespace cpu;
+namespace sagitta::cpu::inline SAGITTA_ISA {
 
 void CpuBackend::prepend_token(const Tensor& patches, const Tensor& cls, const Tensor& positions, Tensor& y) {
   dispatch_floating(y.dtype(), [&]<class T>(TypeTag<T>) {
@@ -71,4 +69,4 @@ void CpuBackend::select_token_backward(const Tensor& dy, std::int64_t index, con
   });
 }
 
-}  // namespace sagitta
+}  // namespace sagitta::cpu::inline SAGITTA_ISA
