@@ -5,7 +5,6 @@
 // ceiling that binds it, divided by what it takes, is its share of the ceiling; what it takes above that,
 // times the calls per step, is what there is to gain.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 #include "apps/engine/device.h"
 #include "apps/engine/main_guard.h"
 #include "autograd/ops.h"
+#include "bench/machine.h"
 #include "bench/recording_backend.h"
 #include "cuda/cuda.h"
 #include "models/classifier.h"
@@ -25,7 +25,6 @@ namespace {
 using namespace sagitta;
 using bench::RecordedCall;
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string arch = "resnet-50", only, json;
@@ -80,10 +79,6 @@ std::vector<RecordedCall> calls_of_step(const Options& options, DType dtype) {
   return calls;
 }
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 struct Timing {
   RecordedCall call;
   double seconds = 0;  // of one call
@@ -132,16 +127,15 @@ class Meter {
     std::vector<double> samples;
     for (int i = 0; i < (quick_ ? 3 : 7); ++i)
       samples.push_back(replay(*captured, repetitions) / repetitions);
-    std::nth_element(samples.begin(), samples.begin() + samples.size() / 2, samples.end());
-    return samples[samples.size() / 2] / sets;
+    return bench::median(samples) / sets;
   }
 
  private:
   double replay(Captured& captured, int repetitions) {
-    const Clock::time_point start = Clock::now();
+    const double start = bench::seconds_now();
     for (int i = 0; i < repetitions; ++i) captured.replay();
     backend_.synchronize();
-    return seconds_since(start);
+    return bench::seconds_now() - start;
   }
 
   Backend& backend_;
