@@ -12,6 +12,7 @@
 #include "bench/machine.h"
 #include "bench/operations.h"
 #include "bench/ops_peer.h"
+#include "bench/rival.h"
 #include "tensor/atomic_file.h"
 
 namespace {
@@ -22,7 +23,7 @@ using bench::OpsPeer;
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string only, json, python = "python3", onednn;
+  std::string only, json, python = "python3", onednn, peer_environment;
   std::vector<std::string> versus;
   std::int64_t batch = 8, vit_batch = 4;
   double seconds = 0.2, idle_wait = 60;
@@ -52,12 +53,14 @@ struct Row {
 
 std::vector<std::unique_ptr<OpsPeer>> start_peers(const Options& options) {
   std::vector<std::unique_ptr<OpsPeer>> peers;
+  const bench::Environment environment =
+      bench::parse_environment(options.peer_environment, "--peer-environment");
   for (const std::string& label : options.versus) {
     std::vector<std::string> command{options.python, SAGITTA_SOURCE_DIR "/bench/peers/ops_" + label + ".py",
                                      "--threads", std::to_string(omp_get_max_threads())};
     if (label == "onednn" && !options.onednn.empty())
       command.insert(command.end(), {"--library", options.onednn});
-    peers.push_back(std::make_unique<OpsPeer>(label, command));
+    peers.push_back(std::make_unique<OpsPeer>(label, command, environment));
   }
   return peers;
 }
@@ -175,6 +178,7 @@ Json json_of(const Options& options, const Ceilings& ceilings, const std::vector
               {"cold_caches", options.cold},
               {"repetitions", options.repetitions},
               {"seconds_per_repetition", options.seconds},
+              {"peer_environment", options.peer_environment},
               {"peers", Json::object()},
               {"operations", Json::array()}};
   for (const auto& peer : peers) result["peers"][peer->label()] = peer->name();
@@ -250,6 +254,8 @@ int main(int argc, char** argv) {
   app.add_option("--vs", options.versus, "measure peers in turn: pytorch,onednn")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>{"pytorch", "onednn"}));
+  app.add_option("--peer-environment", options.peer_environment,
+                 "environment of the peers, in one word: \"LD_PRELOAD=... MALLOC_CONF=...\"");
   app.add_option("--python", options.python, "Python with torch")->capture_default_str();
   app.add_option("--onednn", options.onednn, "a libdnnl.so 3.x instead of the one inside PyTorch");
   app.add_option("--idle-wait", options.idle_wait, "seconds to wait at most for an idle machine, before each")

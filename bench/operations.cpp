@@ -32,6 +32,12 @@ class List {
   }
 
   Tensor tensor(const Shape& shape) { return Tensor(recorder_, shape, DType::f32); }
+  Tensor step_state() {
+    const StepState values{.learning_rate = 1e-3};
+    Tensor state(recorder_, {sizeof(StepState)}, DType::u8);
+    recorder_.write(&values, state);
+    return state;
+  }
   RecordingBackend& recorder() { return recorder_; }
   std::vector<Operation> take() { return std::move(operations_); }
 
@@ -135,6 +141,7 @@ void add_attention(List& list, Index batch, Index tokens, int heads, Index head_
   const AttentionParams params{.heads = heads, .scale = 1 / std::sqrt(static_cast<double>(head_dim))};
   const Tensor qkv = list.tensor({batch, tokens, 3 * heads * head_dim});
   const Tensor dy = list.tensor({batch, tokens, heads * head_dim});
+  const Tensor state = list.step_state();
   Tensor y = dy.like(), lse = list.tensor({batch, heads, tokens}), dqkv = qkv.like();
   const auto request = [&](const char* direction) -> Json {
     return {{"op", "attention"}, {"direction", direction}, {"batch", batch},
@@ -143,9 +150,9 @@ void add_attention(List& list, Index batch, Index tokens, int heads, Index head_
   const std::string name =
       fmt::format("attention {} x {} tokens, {} heads of {}", batch, tokens, heads, head_dim);
   list.add(name + " forward", "attention", request("forward"),
-           [&](Backend& backend) { backend.attention(params, {}, qkv, y, lse); });
+           [&](Backend& backend) { backend.attention(params, state, qkv, y, lse); });
   list.add(name + " backward", "attention", request("backward"),
-           [&](Backend& backend) { backend.attention_backward(params, {}, qkv, y, lse, dy, {dqkv}); });
+           [&](Backend& backend) { backend.attention_backward(params, state, qkv, y, lse, dy, {dqkv}); });
 }
 
 void add_layer_norm(List& list, const Shape& shape, bool adds) {
@@ -175,12 +182,9 @@ void add_layer_norm(List& list, const Shape& shape, bool adds) {
 
 // One update of all parameters, with weight decay, as the arena makes it.
 void add_optimizer(List& list, const std::string& op, Index parameters) {
-  Tensor state(list.recorder(), {sizeof(StepState)}, DType::u8);
-  const StepState values{.learning_rate = 1e-3};
-  list.recorder().write(&values, state);
   const Tensor end = from_host<Index>(list.recorder(), {1}, {parameters});
   const ParameterUpdate update{.segments = {end, list.tensor({1})},
-                               .state = state,
+                               .state = list.step_state(),
                                .norm2 = {},
                                .loss_scale = {},
                                .gradient = list.tensor({parameters}),
