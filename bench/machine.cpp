@@ -115,6 +115,13 @@ CpuTime cpu_time() {
           .own = own_ticks() / per_second};
 }
 
+double process_peak_mb() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) / 1024;  // "VmHWM:   12345 kB"
+  return 0;
+}
+
 double others_between(const CpuTime& from, const CpuTime& to) {
   const double used = (to.all - from.all) - (to.own - from.own);
   return std::max(0.0, used / std::max(1e-3, to.wall - from.wall));

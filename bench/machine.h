@@ -28,6 +28,10 @@ struct CpuTime {
 };
 CpuTime cpu_time();
 
+// The most memory that this process has had so far, in MB. (getrusage's ru_maxrss is no measure of it: a
+// process inherits that of the one that started it.)
+double process_peak_mb();
+
 // Processors that other processes kept busy between two moments: 0.25 is a quarter of one.
 double others_between(const CpuTime& from, const CpuTime& to);
 

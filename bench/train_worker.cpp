@@ -26,7 +26,7 @@ rusage usage() {
 double peak_mb(Backend& backend) {
   if (backend.device().kind == Device::Kind::cuda)
     return static_cast<double>(backend.memory_use().peak) / (1 << 20);
-  return static_cast<double>(usage().ru_maxrss) / 1024;
+  return process_peak_mb();
 }
 
 Json time_steps(Backend& backend, const WorkerOptions& options, const std::function<void()>& step) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "bench/machine.h"
@@ -143,6 +144,17 @@ TEST_CASE("others' CPU time is counted, ours and our children's is not") {
   CHECK(after.own > before.own);
   CHECK(after.all >= before.all);
   CHECK(bench::others_between({.wall = 1, .all = 10, .own = 2}, {.wall = 3, .all = 14, .own = 5}) == 0.5);
+}
+
+TEST_CASE("a process does not inherit the peak memory of the one that started it") {
+  const double before = bench::process_peak_mb();
+  const std::vector<char> memory(std::size_t{800} << 20, 'x');
+  CHECK(bench::process_peak_mb() > before + 700);
+  bench::Process worker({SAGITTA_BIN_DIR "/bench_train", "--worker", "--arch", "resnet-18", "--image-size",
+                         "64", "--batch", "1", "--steps", "1", "--device", "cpu"});
+  const auto result = nlohmann::json::parse(worker.read_line().value_or("{}"));
+  CHECK(result.at("peak_mb").get<double>() < 700);
+  CHECK(result.at("peak_mb").get<double>() > 50);
 }
 
 TEST_CASE("a process is asked and answers; what went wrong names the program") {
