@@ -109,6 +109,16 @@ Row measure(const Options& options, const Operation& operation, const bench::Ten
   return row;
 }
 
+// Again when other processes disturbed it; the least disturbed of three attempts.
+Row measure_undisturbed(const Options& options, const Operation& operation, const bench::TensorMaker& maker,
+                        const std::vector<std::unique_ptr<OpsPeer>>& peers) {
+  constexpr double kDisturbed = 0.1;  // of a processor
+  Row best = measure(options, operation, maker, peers);
+  for (int attempt = 1; attempt < 3 && best.others > kDisturbed; ++attempt)
+    if (Row row = measure(options, operation, maker, peers); row.others < best.others) best = std::move(row);
+  return best;
+}
+
 std::string rate_of(const Operation& operation, const Ceilings& ceilings, double seconds) {
   if (seconds == 0) return "-";
   return ceilings.bound_by_products(operation)
@@ -209,6 +219,8 @@ int run(const Options& options) {
                 [&](const Operation& each) { return each.name.find(options.only) == std::string::npos; });
   require(!operations.empty(), "--only: no operation is named like '{}'; without it all are listed",
           options.only);
+  if (!options.json.empty())
+    AtomicFile(options.json);  // throws now, not after the work, if it cannot be written
   const auto peers = start_peers(options);
   if (!bench::wait_until_idle(options.idle_wait))
     fmt::print(stderr, "other processes keep the machine busy: the figures will be low\n");
@@ -221,7 +233,7 @@ int run(const Options& options) {
   const bench::TensorMaker maker(cpu_backend());
   std::vector<Row> rows;
   for (const Operation& operation : operations) {
-    rows.push_back(measure(options, operation, maker, peers));
+    rows.push_back(measure_undisturbed(options, operation, maker, peers));
     print_row(rows.back(), ceilings);
   }
   print_sums(rows, peers);

@@ -6,6 +6,7 @@
 // repeat it.
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "apps/engine/main_guard.h"
@@ -163,66 +164,94 @@ Json describe_run(const Options& options, const Device& device) {
           {"image_size", options.worker.image_size},
           {"inference", options.worker.inference},
           {"batch", options.worker.batch},
-          {"threads", std::thread::hardware_concurrency()},
-          {"rounds", Json::array()}};
+          {"threads", std::thread::hardware_concurrency()}};
+}
+
+// The two workers' command lines.
+struct Commands {
+  std::vector<std::string> ours, theirs;
+  bench::Environment their_environment;
+};
+
+Commands make_commands(const Options& options, const Device& device, const bench::Rival& rival,
+                       const std::string& self) {
+  Commands commands{{self, "--worker", "--attention", options.worker.device.attention},
+                    {options.python, SAGITTA_SOURCE_DIR "/bench/peers/train_pytorch.py"},
+                    rival.environment};
+  const std::vector<std::string> shared = shared_arguments(options, device);
+  commands.ours.insert(commands.ours.end(), shared.begin(), shared.end());
+  commands.theirs.insert(commands.theirs.end(), shared.begin(), shared.end());
+  commands.theirs.insert(commands.theirs.end(), rival.flags.begin(), rival.flags.end());
+  return commands;
+}
+
+// Ours and theirs in turn: {"sagitta": ..., "pytorch": ..., "ratio": ...} for every round.
+Json run_rounds(const Options& options, const Commands& commands) {
+  const bool versus = !options.versus.empty();
+  Json rounds = Json::array();
+  print_header(versus);
+  for (int round = 1; round <= options.rounds; ++round) {
+    Json entry{{"sagitta", run_process("sagitta", commands.ours, {}, options.idle_wait)}};
+    const Figures ours = figures_of(entry["sagitta"]);
+    Figures theirs;
+    double ratio = 0;
+    if (versus) {
+      entry["pytorch"] =
+          run_process("pytorch", commands.theirs, commands.their_environment, options.idle_wait);
+      theirs = figures_of(entry["pytorch"]);
+      ratio = ours.images_per_second / theirs.images_per_second;
+      entry["ratio"] = ratio;
+    }
+    print_figures(std::to_string(round), ours, versus ? &theirs : nullptr, ratio);
+    rounds.push_back(std::move(entry));
+  }
+  return rounds;
+}
+
+// Medians and shares of the ceilings, printed and added to the document.
+void summarize(const Options& options, const Ceilings* ceilings, Json& result) {
+  const Json& rounds = result["rounds"];
+  const bool versus = !options.versus.empty();
+  const Figures ours = medians(rounds, "sagitta"), theirs = versus ? medians(rounds, "pytorch") : Figures{};
+  std::vector<double> ratios;
+  for (const Json& round : rounds)
+    if (versus) ratios.push_back(round.at("ratio"));
+  print_figures("median", ours, versus ? &theirs : nullptr, bench::median(ratios));
+  result["median"] = {{"sagitta_images_per_second", ours.images_per_second},
+                      {"pytorch_images_per_second", theirs.images_per_second},
+                      {"ratio", bench::median(ratios)},
+                      {"sagitta_peak_mb", ours.peak_mb},
+                      {"pytorch_peak_mb", theirs.peak_mb}};
+  if (ceilings == nullptr) return;
+  const Json& last = rounds.back()["sagitta"];
+  fmt::print("sagitta: {:.0f} minor and {:.0f} major page faults per step\n",
+             last.value("minor_faults_per_step", 0.0), last.value("major_faults_per_step", 0.0));
+  result["ceilings"] = {{"fma_peak_gflops", ceilings->fma_peak * 1e-9},
+                        {"vector_instructions", bench::vector_instructions()},
+                        {"triad_gb_per_s", ceilings->memory.triad * 1e-9},
+                        {"read_gb_per_s", ceilings->memory.read * 1e-9},
+                        {"sagitta", compare_with_ceilings("sagitta", ours, *ceilings)}};
+  if (versus) result["ceilings"]["pytorch"] = compare_with_ceilings("pytorch", theirs, *ceilings);
 }
 
 int compare(Options options, const std::string& self) {
   const bench::Rival rival = choose_rival(options);
   const Device device = apps::choose_device(options.worker.device);
-  const bool versus = !options.versus.empty(), on_cpu = device.kind == Device::Kind::cpu;
-  std::vector<std::string> ours{self, "--worker", "--attention", options.worker.device.attention};
-  std::vector<std::string> theirs{options.python, SAGITTA_SOURCE_DIR "/bench/peers/train_pytorch.py"};
-  for (const std::string& argument : shared_arguments(options, device)) {
-    ours.push_back(argument);
-    theirs.push_back(argument);
-  }
-  theirs.insert(theirs.end(), rival.flags.begin(), rival.flags.end());
-
+  if (!options.json.empty())
+    AtomicFile(options.json);  // throws now, not after the work, if it cannot be written
   Json result = describe_run(options, device);
-  if (versus) result["peer"] = {{"flags", rival.flags}, {"environment", rival.environment}};
-  const Ceilings ceilings = on_cpu ? measure_ceilings(options) : Ceilings{};
-  fmt::print("{}, batch {}, {}\n", options.worker.arch, options.worker.batch,
-             options.worker.inference ? "inference" : "training");
-  if (on_cpu)
-    fmt::print("{}, {}: FMA peak {:.0f} GFLOP/s, memory {:.1f} GB/s triad, {:.1f} GB/s read\n",
-               bench::machine_name(), bench::vector_instructions(), ceilings.fma_peak * 1e-9,
-               ceilings.memory.triad * 1e-9, ceilings.memory.read * 1e-9);
-  print_header(versus);
-  std::vector<double> ratios;
-  for (int round = 1; round <= options.rounds; ++round) {
-    Json entry{{"sagitta", run_process("sagitta", ours, {}, options.idle_wait)}};
-    const Figures our_figures = figures_of(entry["sagitta"]);
-    Figures their_figures;
-    if (versus) {
-      entry["pytorch"] = run_process("pytorch", theirs, rival.environment, options.idle_wait);
-      their_figures = figures_of(entry["pytorch"]);
-      ratios.push_back(our_figures.images_per_second / their_figures.images_per_second);
-      entry["ratio"] = ratios.back();
-    }
-    result["rounds"].push_back(entry);
-    print_figures(std::to_string(round), our_figures, versus ? &their_figures : nullptr,
-                  versus ? ratios.back() : 0);
+  if (!options.versus.empty()) result["peer"] = {{"flags", rival.flags}, {"environment", rival.environment}};
+  fmt::print("{}, batch {}, {}, {}\n", options.worker.arch, options.worker.batch,
+             options.worker.inference ? "inference" : "training", bench::machine_name());
+  std::optional<Ceilings> ceilings;
+  if (device.kind == Device::Kind::cpu) {
+    ceilings = measure_ceilings(options);
+    fmt::print("{}: FMA peak {:.0f} GFLOP/s; memory {:.1f} GB/s triad, {:.1f} GB/s read\n",
+               bench::vector_instructions(), ceilings->fma_peak * 1e-9, ceilings->memory.triad * 1e-9,
+               ceilings->memory.read * 1e-9);
   }
-  const Figures our_median = medians(result["rounds"], "sagitta");
-  const Figures their_median = versus ? medians(result["rounds"], "pytorch") : Figures{};
-  print_figures("median", our_median, versus ? &their_median : nullptr, bench::median(ratios));
-  result["median"] = {{"sagitta_images_per_second", our_median.images_per_second},
-                      {"pytorch_images_per_second", their_median.images_per_second},
-                      {"ratio", bench::median(ratios)},
-                      {"sagitta_peak_mb", our_median.peak_mb},
-                      {"pytorch_peak_mb", their_median.peak_mb}};
-  const Json& last = result["rounds"].back()["sagitta"];
-  if (on_cpu) {
-    fmt::print("sagitta: {:.0f} minor and {:.0f} major page faults per step\n",
-               last.value("minor_faults_per_step", 0.0), last.value("major_faults_per_step", 0.0));
-    result["ceilings"] = {{"fma_peak_gflops", ceilings.fma_peak * 1e-9},
-                          {"vector_instructions", bench::vector_instructions()},
-                          {"triad_gb_per_s", ceilings.memory.triad * 1e-9},
-                          {"read_gb_per_s", ceilings.memory.read * 1e-9},
-                          {"sagitta", compare_with_ceilings("sagitta", our_median, ceilings)}};
-    if (versus) result["ceilings"]["pytorch"] = compare_with_ceilings("pytorch", their_median, ceilings);
-  }
+  result["rounds"] = run_rounds(options, make_commands(options, device, rival, self));
+  summarize(options, ceilings ? &*ceilings : nullptr, result);
   if (!options.json.empty()) write_text_file(options.json, result.dump(2) + "\n");
   return 0;
 }

@@ -314,6 +314,8 @@ TEST_CASE("benchmarks refuse wrong options and peers with one line") {
   refused(1, "cannot be run", small + "--python /no/such/python");
   refused(1, "got 'Hello'", small + "--python " + broken);
   refused(1, "torch is missing", small + "--python " + refusing);
+  refused(1, "/no/such/folder", "bench_train --arch resnet-18 --json /no/such/folder/x");
+  refused(1, "/no/such/folder", "bench_ops --only sgd --json /no/such/folder/x");
   refused(1, "no operation is named", "bench_ops --only nonsense");
   refused(2, "--seconds", "bench_ops --seconds 0");
   refused(1, "cannot be run", "bench_ops --vs pytorch,onednn --python /no/such/python");
