@@ -13,7 +13,8 @@ OpsPeer::OpsPeer(std::string label, const std::vector<std::string>& command, con
 }
 
 std::map<std::string, double> OpsPeer::measure(const nlohmann::ordered_json& request) {
-  process_.write_line(request.dump());
+  require(process_.write_line(request.dump()), "{}: ended before it was asked; see its messages above",
+          label_);
   const nlohmann::ordered_json result = answer();
   std::map<std::string, double> seconds;
   if (result.contains("unsupported")) return seconds;

@@ -38,7 +38,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 Process::Process(const std::vector<std::string>& command, const Environment& environment)
     : name_(command.at(0)) {
-  // A peer that dies is reported by write_line(), not by a signal that ends this program.
+  // A program that dies is reported by write_line(), not by a signal that ends this program.
   std::signal(SIGPIPE, SIG_IGN);
   int in[2], out[2];  // close-on-exec, so that no other child holds the ends open
   require(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0, "{}: no pipe: {}", name_,
@@ -61,11 +61,10 @@ Process::Process(const std::vector<std::string>& command, const Environment& env
 
 Process::~Process() { wait(); }
 
-void Process::write_line(std::string_view line) {
+bool Process::write_line(std::string_view line) {
   const std::string text = std::string(line) + "\n";
-  const bool ok = input_ && std::fwrite(text.data(), 1, text.size(), input_.get()) == text.size() &&
-                  std::fflush(input_.get()) == 0;
-  require(ok, "{}: ended before it was asked; see its messages above", name_);
+  return input_ && std::fwrite(text.data(), 1, text.size(), input_.get()) == text.size() &&
+         std::fflush(input_.get()) == 0;
 }
 
 std::optional<std::string> Process::read_line() {

@@ -23,8 +23,8 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  // Throws Error when the program has closed its input.
-  void write_line(std::string_view line);
+  // False when the program has closed its input or ended.
+  bool write_line(std::string_view line);
   // The next line of its output without the line feed; nothing at the end.
   std::optional<std::string> read_line();
   // Closes its input and waits; the exit code, or 128 + the signal that ended it.
