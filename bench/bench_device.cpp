@@ -5,19 +5,16 @@
 // ceiling that binds it, divided by what it takes, is its share of the ceiling; what it takes above that,
 // times the calls per step, is what there is to gain.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "apps/engine/device.h"
 #include "apps/engine/main_guard.h"
-#include "autograd/ops.h"
+#include "bench/machine.h"
+#include "bench/recorded_step.h"
 #include "bench/recording_backend.h"
 #include "cuda/cuda.h"
-#include "models/classifier.h"
-#include "nn/arena.h"
-#include "nn/optimizer.h"
 #include "tensor/atomic_file.h"
 
 namespace {
@@ -25,7 +22,6 @@ namespace {
 using namespace sagitta;
 using bench::RecordedCall;
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string arch = "resnet-50", only, json;
@@ -33,56 +29,6 @@ struct Options {
   bool quick = false;
   apps::DeviceOptions device;
 };
-
-// A training step as the trainer makes it: u8 pictures in, updated weights out. Behind it, with times = 0,
-// ops that other recipes add.
-std::vector<RecordedCall> calls_of_step(const Options& options, DType dtype) {
-  models::ModelConfig config = models::config_for(options.arch);
-  if (options.image_size > 0) config.image_size = options.image_size;
-  config.labels = models::default_labels(7);
-  bench::RecordingBackend recorder;
-  nn::Context context(recorder, dtype);
-  const auto model = models::make_classifier(config, context);
-  nn::ParameterArena arena(*model, 1e-4, nn::DecayPolicy::all);
-  nn::Sgd sgd(arena, {.momentum = 0.9});
-  nn::Adam adam(arena, {.decoupled = true});
-  nn::Optimizer& used = config.vit() != nullptr ? static_cast<nn::Optimizer&>(adam) : sgd;
-  nn::Optimizer& unused = config.vit() != nullptr ? static_cast<nn::Optimizer&>(sgd) : adam;
-  if (dtype == DType::f16) used.scale_loss();
-  Tensor state = context.step_state();
-  nn::write_step_state(state, {.seed = 1, .learning_rate = 1e-3});
-
-  const std::int64_t batch = options.batch, side = config.image_size, labels = config.num_labels();
-  const Tensor pictures(recorder, {batch, side, side, 3}, DType::u8), crop(recorder, {batch, 3}, DType::i32);
-  Tensor pixels(recorder, pictures.shape(), dtype);
-  const Tensor targets(recorder, {batch, labels}, DType::f32);
-  recorder.start();
-  recorder.normalize_image({}, pictures, crop, pixels);
-  const autograd::Variable logits =
-      autograd::cast(model->logits(autograd::Variable(pixels)), accumulate_dtype(dtype));
-  autograd::backward(autograd::bce_with_logits(logits, targets));
-  used.step(state);
-  std::vector<RecordedCall> calls = recorder.calls();
-
-  recorder.start();
-  unused.step(state);
-  const Tensor classes(recorder, {batch, 1000}, DType::f32), ids(recorder, {batch}, DType::i64);
-  Tensor loss(recorder, {1}, DType::f32), dclasses = classes.like(), dropped = pixels.like();
-  recorder.softmax_cross_entropy({}, classes, ids, loss, dclasses);
-  recorder.dropout({.p = 0.1}, state, pixels, dropped);
-  recorder.dropout_backward({.p = 0.1}, state, pixels, {dropped});
-  for (RecordedCall call : recorder.calls()) {
-    // Without a backward pass the optimizer first clears the gradients.
-    if (call.op == "fill" || call.op == "squared_norm") continue;
-    call.times = 0;
-    calls.push_back(std::move(call));
-  }
-  return calls;
-}
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 struct Timing {
   RecordedCall call;
@@ -132,16 +78,15 @@ class Meter {
     std::vector<double> samples;
     for (int i = 0; i < (quick_ ? 3 : 7); ++i)
       samples.push_back(replay(*captured, repetitions) / repetitions);
-    std::nth_element(samples.begin(), samples.begin() + samples.size() / 2, samples.end());
-    return samples[samples.size() / 2] / sets;
+    return bench::median(samples) / sets;
   }
 
  private:
   double replay(Captured& captured, int repetitions) {
-    const Clock::time_point start = Clock::now();
+    const double start = bench::seconds_now();
     for (int i = 0; i < repetitions; ++i) captured.replay();
     backend_.synchronize();
-    return seconds_since(start);
+    return bench::seconds_now() - start;
   }
 
   Backend& backend_;
@@ -174,7 +119,9 @@ int run(const Options& options) {
       options.arch, options.batch, options.device.precision, options.device.attention, name,
       meter.copy_rate() * 1e-9, meter.product_rate() * 1e-12);
   std::vector<Timing> timings;
-  for (const RecordedCall& call : calls_of_step(options, device.dtype))
+  const models::ModelConfig config = bench::config_of(options.arch, options.image_size);
+  const auto rule = config.vit() != nullptr ? bench::UpdateRule::adamw : bench::UpdateRule::sgd;
+  for (const RecordedCall& call : bench::calls_of_training(config, options.batch, device.dtype, rule))
     if (call.op.find(options.only) != std::string::npos) timings.push_back({call, meter.measure(call)});
   std::stable_sort(timings.begin(), timings.end(), [](const Timing& a, const Timing& b) {
     return a.seconds * a.call.times > b.seconds * b.call.times;

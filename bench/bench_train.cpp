@@ -1,179 +1,294 @@
-// bench_train: images per second and peak memory of whole training steps, beside PyTorch's in the same run.
-// Every round is a process of its own, ours and theirs in turn, so that both see the same machine and neither
-// inherits the other's memory. A round is a few warm-up steps and then timed ones.
-#include <sys/resource.h>
-
-#include <algorithm>
-#include <array>
-#include <chrono>
+// bench_train: images per second and peak memory of whole training steps (or of inference), beside PyTorch's
+// in the same run. Every round is a process of its own, ours and theirs in turn, so that both see the same
+// machine and neither inherits the other's memory; before each the machine is waited for until it is idle,
+// and what other processes used meanwhile is reported. On the CPU the speed is also shown as a share of what
+// the processors and the memory can do, measured in the same run. docs/performance-method.md says how to
+// repeat it.
 #include <cstdio>
-#include <fstream>
-#include <memory>
-#include <nlohmann/json.hpp>
+#include <map>
+#include <optional>
 #include <thread>
 
-#include "apps/engine/device.h"
 #include "apps/engine/main_guard.h"
-#include "autograd/ops.h"
-#include "models/classifier.h"
-#include "nn/arena.h"
-#include "nn/optimizer.h"
+#include "bench/ceilings.h"
+#include "bench/machine.h"
+#include "bench/recorded_step.h"
+#include "bench/rival.h"
+#include "bench/train_worker.h"
 #include "tensor/atomic_file.h"
 
 namespace {
 
 using namespace sagitta;
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string arch = "resnet-50", versus, python = "python3", json, label;
-  std::int64_t image_size = 0, batch = 16;
-  int steps = 5, rounds = 3;
-  apps::DeviceOptions device;
-  bool compile = false, worker = false;
+  bench::WorkerOptions worker;
+  std::string versus, python = "python3", json, peer_flags, peer_environment, peer_from;
+  std::int64_t batch = 0;
+  int rounds = 3;
+  double idle_wait = 120;
+  bool compile = false, is_worker = false;
 };
 
-std::string machine_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
+// What one of the two showed in one round, or the medians of all rounds.
+struct Figures {
+  double images_per_second = 0, peak_mb = 0, others = 0;
+};
 
-std::string today() {
-  const std::chrono::year_month_day date(
-      std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now()));
-  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                     static_cast<unsigned>(date.day()));
-}
+constexpr std::int64_t kDefaultBatch = 16;
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
-// Seconds per step. On the CPU the median step; a GPU is not waited for in between, since neither framework
-// does so in training, hence the mean.
-template <class Step>
-double time_steps(Backend& backend, int steps, const Step& step) {
-  const bool is_gpu = backend.device().kind == Device::Kind::cuda;
-  for (int i = 0; i < (is_gpu ? 10 : 2); ++i) step();  // the first ones choose algorithms and record the step
-  backend.synchronize();
-  std::vector<double> seconds;
-  const int per_measurement = is_gpu ? steps : 1;
-  for (int done = 0; done < steps; done += per_measurement) {
-    const Clock::time_point start = Clock::now();
-    for (int i = 0; i < per_measurement; ++i) step();
-    backend.synchronize();
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count() / per_measurement);
+// The peer as the options say; also decides the batch of both.
+bench::Rival choose_rival(Options& options) {
+  bench::Rival rival;
+  if (!options.peer_from.empty()) {
+    rival = bench::rival_from(options.peer_from, {.arch = options.worker.arch,
+                                                  .image_size = options.worker.image_size,
+                                                  .inference = options.worker.inference,
+                                                  .batch = options.batch});
+  } else {
+    rival.flags = bench::split_words(options.peer_flags);
+    rival.environment = bench::parse_environment(options.peer_environment, "--peer-environment");
+    if (options.compile) rival.flags.push_back("--compile");
   }
-  return median(seconds);
+  options.worker.batch = options.batch > 0 ? options.batch : rival.batch > 0 ? rival.batch : kDefaultBatch;
+  return rival;
 }
 
-// On a GPU of its tensors, on the CPU of the process.
-double peak_mb(Backend& backend) {
-  if (backend.device().kind == Device::Kind::cuda)
-    return static_cast<double>(backend.memory_use().peak) / (1 << 20);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
+// The arguments that both workers understand.
+std::vector<std::string> shared_arguments(const Options& options, const Device& device) {
+  const bench::WorkerOptions& worker = options.worker;
+  std::vector<std::string> arguments{"--arch",       worker.arch,
+                                     "--image-size", std::to_string(worker.image_size),
+                                     "--batch",      std::to_string(worker.batch),
+                                     "--steps",      std::to_string(worker.steps),
+                                     "--device",     device.str(),
+                                     "--precision",  worker.device.precision};
+  if (worker.inference) arguments.push_back("--inference");
+  return arguments;
 }
 
-// One round of ours: {"images_per_second", "peak_mb"} on stdout. The same step as the peers': forward, binary
-// cross-entropy, backward, SGD with momentum, on fixed synthetic images; captured, as the trainer does it.
-Json run_worker(const Options& options) {
-  models::ModelConfig config = models::config_for(options.arch);
-  if (options.image_size > 0) config.image_size = options.image_size;
-  config.labels = models::default_labels(7);
-  const apps::OpenedDevice device = apps::open_device(options.device);
-  Backend& backend = device.backend;
-  nn::Context context(backend, device.dtype);
-  const auto model = models::make_classifier(config, context);
-  nn::initialize(*model, 1);
-  nn::ParameterArena arena(*model, 1e-4, nn::DecayPolicy::all);
-  nn::Sgd optimizer(arena, {.momentum = 0.9});
-  if (device.dtype == DType::f16) optimizer.scale_loss();
-  Tensor state = context.step_state();
-  nn::write_step_state(state, {.learning_rate = 0.01});
-  const Shape shape{options.batch, config.image_size, config.image_size, 3};
-  std::vector<float> values(static_cast<std::size_t>(shape.numel()));
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<float>(random::normal({1, 0, 0}, i));
-  const autograd::Variable pixels =
-      autograd::cast(autograd::Variable(from_host(backend, shape, values)), device.dtype);
-  const Tensor targets = zeros(backend, {options.batch, 7}, DType::f32);
-  const Tensor one = full(backend, {1}, DType::f32, 1);
-  const auto step = backend.capture([&] {
-    arena.clear_gradients();
-    const autograd::Variable logits = autograd::cast(model->logits(pixels), DType::f32);
-    const autograd::Variable loss = autograd::bce_with_logits(logits, targets);
-    autograd::backward(loss, optimizer.scaled_seed(one));
-    optimizer.step(state);
-  });
-  const double seconds = time_steps(backend, options.steps, [&] { step->replay(); });
-  return {{"images_per_second", static_cast<double>(options.batch) / seconds}, {"peak_mb", peak_mb(backend)}};
-}
-
-// The JSON on the last line that a command prints.
-Json run_process(const std::string& command) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-  require(pipe != nullptr, "cannot run: {}", command);
-  std::string line, last;
-  std::array<char, 4096> buffer{};
-  while (std::fgets(buffer.data(), buffer.size(), pipe.get()) != nullptr) last = buffer.data();
-  const Json json = Json::parse(last, nullptr, false);
-  require(json.is_object(), "no result from: {}", command);
+// Runs a worker on an idle machine; the JSON on the last line that it prints, with "others_cpu" added.
+Json run_process(const std::string& label, const std::vector<std::string>& command,
+                 const bench::Environment& environment, double idle_wait) {
+  if (!bench::wait_until_idle(idle_wait) && idle_wait > 0)
+    fmt::print(stderr, "other processes keep the machine busy: the figures will be low\n");
+  const bench::CpuTime before = bench::cpu_time();
+  bench::Process process(command, environment);
+  std::string last;
+  while (const std::optional<std::string> line = process.read_line()) last = *line;
+  const int code = process.wait();
+  const double others = bench::others_between(before, bench::cpu_time());
+  Json json = Json::parse(last, nullptr, false);
+  if (json.is_object() && json.contains("error")) fail("{}: {}", label, json["error"].dump());
+  require(code == 0, "{}: ended with exit code {}; see its messages above", label, code);
+  const auto is_number = [&](const char* key) { return json.contains(key) && json[key].is_number(); };
+  require(json.is_object() && is_number("images_per_second") && is_number("peak_mb"),
+          "{}: expected a line of JSON with images_per_second and peak_mb, got '{}'", label,
+          last.substr(0, 200));
+  json["others_cpu"] = others;
   return json;
 }
 
-int compare(const Options& options, const std::string& self) {
-  const Device device = apps::choose_device(options.device);
-  const std::string shape =
-      fmt::format("--arch {} --image-size {} --batch {} --steps {} --device {} --precision {}", options.arch,
-                  options.image_size, options.batch, options.steps, device.str(), options.device.precision);
-  const std::string ours =
-      fmt::format("'{}' --worker {} --attention {}", self, shape, options.device.attention);
-  const std::string theirs = fmt::format("'{}' '{}/bench/peers/train_pytorch.py' {}{}", options.python,
-                                         SAGITTA_SOURCE_DIR, shape, options.compile ? " --compile" : "");
-  Json result{{"machine", machine_name()},
-              {"date", today()},
-              {"device", apps::describe(device)},
-              {"precision", options.device.precision},
-              {"arch", options.arch},
-              {"image_size", options.image_size},
-              {"batch", options.batch},
-              {"threads", std::thread::hardware_concurrency()},
-              {"rounds", Json::array()}};
-  std::vector<double> our_speed, their_speed, ratios, our_memory, their_memory;
-  fmt::print("{:>6}{:>16}{:>16}{:>8}{:>12}{:>12}\n", "round", "sagitta img/s", "pytorch img/s", "ratio",
-             "sagitta MB", "pytorch MB");
-  for (int round = 1; round <= options.rounds; ++round) {
-    Json entry{{"sagitta", run_process(ours)}};
-    our_speed.push_back(entry["sagitta"]["images_per_second"]);
-    our_memory.push_back(entry["sagitta"]["peak_mb"]);
-    if (!options.versus.empty()) {
-      entry["pytorch"] = run_process(theirs);
-      their_speed.push_back(entry["pytorch"]["images_per_second"]);
-      their_memory.push_back(entry["pytorch"]["peak_mb"]);
-      ratios.push_back(our_speed.back() / their_speed.back());
-    }
-    result["rounds"].push_back(entry);
-    fmt::print("{:>6}{:>16.2f}{:>16.2f}{:>8.2f}{:>12.0f}{:>12.0f}\n", round, our_speed.back(),
-               ratios.empty() ? 0 : their_speed.back(), ratios.empty() ? 0 : ratios.back(), our_memory.back(),
-               ratios.empty() ? 0 : their_memory.back());
-    std::fflush(stdout);
+Figures medians(const Json& rounds, const std::string& label) {
+  std::map<std::string, std::vector<double>> values;
+  for (const Json& round : rounds)
+    for (const char* key : {"images_per_second", "peak_mb", "others_cpu"})
+      values[key].push_back(round.at(label).at(key));
+  return {bench::median(values["images_per_second"]), bench::median(values["peak_mb"]),
+          bench::median(values["others_cpu"])};
+}
+
+Figures figures_of(const Json& entry) {
+  return {entry.at("images_per_second"), entry.at("peak_mb"), entry.at("others_cpu")};
+}
+
+void print_header(bool versus) {
+  fmt::print("{:>6}{:>15}{:>13}{:>13}", "round", "sagitta img/s", "MB", "others' CPU");
+  if (versus) fmt::print("{:>17}{:>13}{:>13}{:>8}", "pytorch img/s", "MB", "others' CPU", "ratio");
+  fmt::print("\n");
+}
+
+void print_figures(const std::string& round, const Figures& ours, const Figures* theirs, double ratio) {
+  fmt::print("{:>6}{:>15.2f}{:>13.0f}{:>13.2f}", round, ours.images_per_second, ours.peak_mb, ours.others);
+  if (theirs != nullptr)
+    fmt::print("{:>17.2f}{:>13.0f}{:>13.2f}{:>8.2f}", theirs->images_per_second, theirs->peak_mb,
+               theirs->others, ratio);
+  fmt::print("\n");
+  std::fflush(stdout);
+}
+
+// What the CPU can do at most, and what one image takes of it.
+struct Ceilings {
+  double fma_peak = 0;
+  bench::MemoryBandwidth memory;
+  bench::Cost image;
+};
+
+Ceilings measure_ceilings(const Options& options) {
+  const auto config = bench::config_of(options.worker.arch, options.worker.image_size);
+  const auto calls =
+      options.worker.inference
+          ? bench::calls_of_inference(config, options.worker.batch, DType::f32)
+          : bench::calls_of_training(config, options.worker.batch, DType::f32, bench::UpdateRule::sgd);
+  const bench::Cost step = bench::cost_of(calls);
+  const auto batch = static_cast<double>(options.worker.batch);
+  bench::wait_until_idle(options.idle_wait);
+  return {bench::fma_peak(1), bench::memory_bandwidth(2), {step.flop / batch, step.bytes / batch}};
+}
+
+// Speed as a share of the ceilings, printed and for the document. PyTorch moves other bytes than we do: only
+// its FLOP, which follow from the model, are a share of anything.
+Json compare_with_ceilings(const std::string& label, const Figures& figures, const Ceilings& ceilings) {
+  const double flop = figures.images_per_second * ceilings.image.flop;
+  const double bytes = figures.images_per_second * ceilings.image.bytes;
+  fmt::print("{}: {:.0f} GFLOP/s, {:.0f} % of the FMA peak", label, flop * 1e-9,
+             100 * flop / ceilings.fma_peak);
+  Json json{{"gflops", flop * 1e-9}, {"share_of_fma_peak", flop / ceilings.fma_peak}};
+  if (label == "sagitta") {
+    fmt::print("; {:.1f} GB/s if each op touches each element once, {:.0f} % of the memory's triad",
+               bytes * 1e-9, 100 * bytes / ceilings.memory.triad);
+    json["gb_per_s"] = bytes * 1e-9;
+    json["share_of_triad"] = bytes / ceilings.memory.triad;
   }
-  fmt::print("{:>6}{:>16.2f}{:>16.2f}{:>8.2f}{:>12.0f}{:>12.0f}\n", "median", median(our_speed),
-             median(their_speed), median(ratios), median(our_memory), median(their_memory));
-  result["median"] = {{"sagitta_images_per_second", median(our_speed)},
-                      {"pytorch_images_per_second", median(their_speed)},
-                      {"ratio", median(ratios)},
-                      {"sagitta_peak_mb", median(our_memory)},
-                      {"pytorch_peak_mb", median(their_memory)}};
+  fmt::print("\n");
+  return json;
+}
+
+Json describe_run(const Options& options, const Device& device) {
+  return {{"machine", bench::machine_name()},
+          {"date", bench::today()},
+          {"device", apps::describe(device)},
+          {"precision", options.worker.device.precision},
+          {"arch", options.worker.arch},
+          {"image_size", options.worker.image_size},
+          {"inference", options.worker.inference},
+          {"batch", options.worker.batch},
+          {"threads", std::thread::hardware_concurrency()}};
+}
+
+// The two workers' command lines.
+struct Commands {
+  std::vector<std::string> ours, theirs;
+  bench::Environment their_environment;
+};
+
+Commands make_commands(const Options& options, const Device& device, const bench::Rival& rival,
+                       const std::string& self) {
+  Commands commands{{self, "--worker", "--attention", options.worker.device.attention},
+                    {options.python, SAGITTA_SOURCE_DIR "/bench/peers/train_pytorch.py"},
+                    rival.environment};
+  const std::vector<std::string> shared = shared_arguments(options, device);
+  commands.ours.insert(commands.ours.end(), shared.begin(), shared.end());
+  commands.theirs.insert(commands.theirs.end(), shared.begin(), shared.end());
+  commands.theirs.insert(commands.theirs.end(), rival.flags.begin(), rival.flags.end());
+  return commands;
+}
+
+// Ours and theirs in turn: {"sagitta": ..., "pytorch": ..., "ratio": ...} for every round.
+Json run_rounds(const Options& options, const Commands& commands) {
+  const bool versus = !options.versus.empty();
+  Json rounds = Json::array();
+  print_header(versus);
+  for (int round = 1; round <= options.rounds; ++round) {
+    Json entry{{"sagitta", run_process("sagitta", commands.ours, {}, options.idle_wait)}};
+    const Figures ours = figures_of(entry["sagitta"]);
+    Figures theirs;
+    double ratio = 0;
+    if (versus) {
+      entry["pytorch"] =
+          run_process("pytorch", commands.theirs, commands.their_environment, options.idle_wait);
+      theirs = figures_of(entry["pytorch"]);
+      ratio = ours.images_per_second / theirs.images_per_second;
+      entry["ratio"] = ratio;
+    }
+    print_figures(std::to_string(round), ours, versus ? &theirs : nullptr, ratio);
+    rounds.push_back(std::move(entry));
+  }
+  return rounds;
+}
+
+// Medians and shares of the ceilings, printed and added to the document.
+void summarize(const Options& options, const Ceilings* ceilings, Json& result) {
+  const Json& rounds = result["rounds"];
+  const bool versus = !options.versus.empty();
+  const Figures ours = medians(rounds, "sagitta"), theirs = versus ? medians(rounds, "pytorch") : Figures{};
+  std::vector<double> ratios;
+  for (const Json& round : rounds)
+    if (versus) ratios.push_back(round.at("ratio"));
+  print_figures("median", ours, versus ? &theirs : nullptr, bench::median(ratios));
+  result["median"] = {{"sagitta_images_per_second", ours.images_per_second},
+                      {"pytorch_images_per_second", theirs.images_per_second},
+                      {"ratio", bench::median(ratios)},
+                      {"sagitta_peak_mb", ours.peak_mb},
+                      {"pytorch_peak_mb", theirs.peak_mb}};
+  if (ceilings == nullptr) return;
+  const Json& last = rounds.back()["sagitta"];
+  fmt::print("sagitta: {:.0f} minor and {:.0f} major page faults per step\n",
+             last.value("minor_faults_per_step", 0.0), last.value("major_faults_per_step", 0.0));
+  result["ceilings"] = {{"fma_peak_gflops", ceilings->fma_peak * 1e-9},
+                        {"vector_instructions", bench::vector_instructions()},
+                        {"triad_gb_per_s", ceilings->memory.triad * 1e-9},
+                        {"read_gb_per_s", ceilings->memory.read * 1e-9},
+                        {"sagitta", compare_with_ceilings("sagitta", ours, *ceilings)}};
+  if (versus) result["ceilings"]["pytorch"] = compare_with_ceilings("pytorch", theirs, *ceilings);
+}
+
+int compare(Options options, const std::string& self) {
+  const bench::Rival rival = choose_rival(options);
+  const Device device = apps::choose_device(options.worker.device);
+  if (!options.json.empty())
+    AtomicFile(options.json);  // throws now, not after the work, if it cannot be written
+  Json result = describe_run(options, device);
+  if (!options.versus.empty()) result["peer"] = {{"flags", rival.flags}, {"environment", rival.environment}};
+  fmt::print("{}, batch {}, {}, {}\n", options.worker.arch, options.worker.batch,
+             options.worker.inference ? "inference" : "training", bench::machine_name());
+  std::optional<Ceilings> ceilings;
+  if (device.kind == Device::Kind::cpu) {
+    ceilings = measure_ceilings(options);
+    fmt::print("{}: FMA peak {:.0f} GFLOP/s; memory {:.1f} GB/s triad, {:.1f} GB/s read\n",
+               bench::vector_instructions(), ceilings->fma_peak * 1e-9, ceilings->memory.triad * 1e-9,
+               ceilings->memory.read * 1e-9);
+  }
+  result["rounds"] = run_rounds(options, make_commands(options, device, rival, self));
+  summarize(options, ceilings ? &*ceilings : nullptr, result);
   if (!options.json.empty()) write_text_file(options.json, result.dump(2) + "\n");
   return 0;
+}
+
+void add_options(CLI::App& app, Options& options) {
+  bench::WorkerOptions& worker = options.worker;
+  app.add_option("--arch", worker.arch, "architecture")->capture_default_str();
+  app.add_option("--image-size", worker.image_size, "pixels per side (0: the architecture's own)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--batch", options.batch, "images per step (0: the rival's of --peer-from, else 16)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--steps", worker.steps, "timed steps per round")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--rounds", options.rounds, "rounds")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--inference", worker.inference, "forward in evaluation mode, without gradients");
+  CLI::Option* versus = app.add_option("--vs", options.versus, "run a peer in turn: pytorch")
+                            ->check(CLI::IsMember(std::vector<std::string>{"pytorch"}));
+  CLI::Option* from = app.add_option("--peer-from", options.peer_from,
+                                     "run the peer's fastest configuration in this document of sweep.py")
+                          ->needs(versus);
+  const auto by_hand = [&](CLI::Option* option) { option->needs(versus)->excludes(from); };
+  by_hand(app.add_flag("--compile", options.compile, "the peer compiles its model (torch.compile)"));
+  by_hand(
+      app.add_option("--peer-flags", options.peer_flags, "further flags of train_pytorch.py, in one word"));
+  by_hand(app.add_option("--peer-environment", options.peer_environment,
+                         "environment of the peer, in one word: \"LD_PRELOAD=... MALLOC_CONF=...\""));
+  app.add_option("--python", options.python, "Python with torch and transformers")->capture_default_str();
+  app.add_option("--idle-wait", options.idle_wait,
+                 "seconds to wait at most for an idle machine, before each process")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--json", options.json, "write the result to this file");
+  apps::add_device_options(app, worker.device);
+  app.add_flag("--worker", options.is_worker, "one round in this process, result as JSON");
 }
 
 }  // namespace
@@ -182,26 +297,11 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("Times whole training steps (forward, loss, backward, SGD) on synthetic images.",
                "bench_train");
-  app.add_option("--arch", options.arch, "architecture")->capture_default_str();
-  app.add_option("--image-size", options.image_size, "pixels per side (0: the architecture's own)")
-      ->capture_default_str();
-  app.add_option("--batch", options.batch, "images per step")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--steps", options.steps, "timed steps per round")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--rounds", options.rounds, "rounds")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--vs", options.versus, "run a peer in turn: pytorch")
-      ->check(CLI::IsMember(std::vector<std::string>{"pytorch"}));
-  app.add_flag("--compile", options.compile, "the peer compiles its model (torch.compile)");
-  app.add_option("--python", options.python, "Python with torch and transformers")->capture_default_str();
-  app.add_option("--json", options.json, "write the result to this file");
-  apps::add_device_options(app, options.device);
-  app.add_flag("--worker", options.worker, "one round in this process, result as JSON");
+  add_options(app, options);
   return apps::run_main(app, argc, argv, [&] {
-    if (!options.worker) return compare(options, argv[0]);
-    fmt::print("{}\n", run_worker(options).dump());
+    if (!options.is_worker) return compare(options, argv[0]);
+    options.worker.batch = options.batch > 0 ? options.batch : kDefaultBatch;
+    fmt::print("{}\n", bench::run_worker(options.worker).dump());
     return 0;
   });
 }
