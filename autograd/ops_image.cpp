@@ -34,26 +34,50 @@ void require_image(const char* op, const Variable& x) {
   require(x.shape().rank() == 4, "{}: x is {}, expected [N,H,W,C]", op, x.shape());
 }
 
-}  // namespace
-
-Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
+// The output of a convolution, not yet written, after checking what it is made from.
+Tensor conv2d_output(const Variable& x, const Variable& weight, const Conv2dParams& params) {
   require_image("conv2d", x);
   const Shape& w = weight.shape();
   require(w.rank() == 4 && w[3] == x.shape()[3], "conv2d: weight is {}, expected [O,KH,KW,{}]", w.str(),
           x.shape()[3]);
   require(params.stride >= 1 && params.padding >= 0,
           "conv2d: stride is {} and padding {}, expected >= 1 and >= 0", params.stride, params.padding);
-  require(!bias || bias.shape() == Shape{w[0]}, "conv2d: bias is {}, expected [{}]", bias.shape(), w[0]);
   require(x.shape()[1] + 2 * params.padding >= w[1] && x.shape()[2] + 2 * params.padding >= w[2],
           "conv2d: image {} with padding {} is smaller than the kernel {}", x.shape(), params.padding,
           w.str());
+  return Tensor(x.value().backend(),
+                {x.shape()[0], params.out(x.shape()[1], w[1]), params.out(x.shape()[2], w[2]), w[0]},
+                x.value().dtype());
+}
+
+}  // namespace
+
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
+  const Shape& w = weight.shape();
+  require(!bias || bias.shape() == Shape{w[0]}, "conv2d: bias is {}, expected [{}]", bias.shape(), w[0]);
   require_dtype("conv2d", x.value().dtype(), {&weight, &bias});
-  Tensor y(x.value().backend(),
-           {x.shape()[0], params.out(x.shape()[1], w[1]), params.out(x.shape()[2], w[2]), w[0]},
-           x.value().dtype());
+  Tensor y = conv2d_output(x, weight, params);
   y.backend().conv2d(params, x.value(), weight.value(), y);
   if (bias) y.backend().add_bias(y, bias.value(), y);
   return record(y, {x, weight, bias}, Conv2d{params, x.value(), weight.value()});
+}
+
+Variable conv2d_batch_norm(const Variable& x, const Variable& weight, const Variable& gamma,
+                           const Variable& beta, const Variable& residual,
+                           const RunningStatistics& statistics, const ConvNormParams& params) {
+  require(!gradients_enabled(),
+          "conv2d_batch_norm: has no gradient; call conv2d and batch_norm, or hold a NoGradient");
+  require_dtype("conv2d_batch_norm", x.value().dtype(), {&weight, &residual});
+  require_dtype("conv2d_batch_norm", accumulate_dtype(x.value().dtype()), {&gamma, &beta});
+  const Shape channels{weight.shape()[0]};
+  require(gamma.shape() == channels && beta.shape() == channels,
+          "conv2d_batch_norm: gamma is {} and beta {}, expected {}", gamma.shape(), beta.shape(), channels);
+  Tensor y = conv2d_output(x, weight, params.conv);
+  require(!residual || residual.shape() == y.shape(), "conv2d_batch_norm: residual is {}, expected {}",
+          residual.shape(), y.shape());
+  y.backend().conv2d_batch_norm(params, x.value(), weight.value(), gamma.value(), beta.value(),
+                                statistics.mean, statistics.var, residual.value(), y);
+  return Variable(y);
 }
 
 Variable max_pool(const Variable& x, const PoolParams& params) {

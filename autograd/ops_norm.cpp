@@ -43,7 +43,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   require_dtype("batch_norm", x.value().dtype(), {&residual});
   require(!params.training || x.shape().rows() > 1,
           "batch_norm: one value per channel in {} has no variance, train with more images", x.shape());
-  if (residual && residual.node() == x.node()) {
+  if (residual && residual.node() != nullptr && residual.node() == x.node()) {
     // One node cannot be two targets of one kernel: add and activate in steps of their own.
     BatchNormParams plain = params;
     plain.relu = false;

@@ -21,7 +21,10 @@ ConvLayer::ConvLayer(nn::Module* parent, std::string name, const nn::Context& co
 
 autograd::Variable ConvLayer::operator()(const autograd::Variable& x, const autograd::Variable& residual) {
   const bool relu = activation_ == UnaryOp::relu;
-  const autograd::Variable y = normalization(convolution(x), {.residual = residual, .relu = relu});
+  const nn::BatchNorm::Fused fused{.residual = residual, .relu = relu};
+  const bool in_one_sweep = !normalization.training() && !autograd::gradients_enabled();
+  const autograd::Variable y =
+      in_one_sweep ? normalization.after(convolution, x, fused) : normalization(convolution(x), fused);
   return relu || activation_ == UnaryOp::identity ? y : autograd::unary(activation_, y);
 }
 

@@ -27,4 +27,11 @@ autograd::Variable BatchNorm::operator()(const autograd::Variable& x, const Fuse
       {.eps = eps_, .momentum = momentum_, .training = training(), .relu = fused.relu});
 }
 
+autograd::Variable BatchNorm::after(const Conv2d& convolution, const autograd::Variable& x,
+                                    const Fused& fused) {
+  return autograd::conv2d_batch_norm(x, convolution.weight, weight, bias, fused.residual,
+                                     {running_mean.value(), running_var.value()},
+                                     {.conv = convolution.params(), .eps = eps_, .relu = fused.relu});
+}
+
 }  // namespace sagitta::nn

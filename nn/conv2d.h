@@ -24,6 +24,8 @@ class Conv2d : public Module {
 
   autograd::Variable operator()(const autograd::Variable& x) const;  // [N,H,W,in] -> [N,OH,OW,out]
 
+  const Conv2dParams& params() const { return params_; }
+
   Parameter weight;
   std::optional<Parameter> bias;
 

@@ -53,6 +53,16 @@ void Backend::batch_norm_add_relu_backward(const BatchNormParams& params, const 
   batch_norm_backward(params, x, gamma, mean, rstd, dsum, dx, dgamma, dbeta);
 }
 
+void Backend::conv2d_batch_norm(const ConvNormParams& params, const Tensor& x, const Tensor& weight,
+                                const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                                const Tensor& running_var, const Tensor& residual, Tensor& y) {
+  Tensor product = y.like(), mean = gamma.like(), rstd = gamma.like();
+  conv2d(params.conv, x, weight, product);
+  Tensor same_mean = running_mean, same_var = running_var;  // not written in evaluation
+  batch_norm_add_relu({.eps = params.eps, .training = false, .relu = params.relu}, product, gamma, beta,
+                      residual, same_mean, same_var, y, mean, rstd);
+}
+
 void Backend::add_layer_norm(double eps, const Tensor& x, const Tensor& residual, const Tensor& gamma,
                              const Tensor& beta, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd) {
   binary(BinaryOp::add, x, residual, sum);

@@ -139,6 +139,11 @@ class Backend {
                                             const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
                                             const Tensor& dy, const Target& dx, const Target& dgamma,
                                             const Target& dbeta, const Target& dresidual);
+  // Fused, for evaluation: y = relu?(batch_norm(conv2d(x, weight)) + residual?) with the running statistics;
+  // residual may be empty.
+  virtual void conv2d_batch_norm(const ConvNormParams& params, const Tensor& x, const Tensor& weight,
+                                 const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                                 const Tensor& running_var, const Tensor& residual, Tensor& y);
   // Layer norm over the last axis (Ba et al., 2016), biased variance. mean and rstd have one element per row.
   virtual void layer_norm(double eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& y,
                           Tensor& mean, Tensor& rstd) = 0;

@@ -52,6 +52,12 @@ struct BatchNormParams {
   bool relu = false;  // fused ops only: max(., 0) after the residual
 };
 
+struct ConvNormParams {
+  Conv2dParams conv;
+  double eps = 1e-5;
+  bool relu = false;
+};
+
 struct AttentionParams {
   int heads = 1;
   double scale = 1;    // usually head_dim^-0.5

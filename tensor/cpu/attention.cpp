@@ -11,6 +11,7 @@
 #include "tensor/cpu/dropout_mask.h"
 #include "tensor/cpu/fast_math.h"
 #include "tensor/cpu/gemm.h"
+#include "tensor/cpu/reduce.h"
 
 namespace sagitta::cpu::inline SAGITTA_ISA {
 
@@ -73,12 +74,9 @@ T largest(const T* row, std::int64_t n) {
 template <class T>
 std::pair<T, T> exponentiate_row(T* row, std::int64_t n, T scale) {
   const T top = largest(row, n);
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t j = 0; j < n; ++j) {
-    row[j] = fast::exp(scale * (row[j] - top));
-    sum += row[j];
-  }
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) row[j] = fast::exp(scale * (row[j] - top));
+  const T sum = lane_sum<T>(0, n, [=](std::int64_t j) { return row[j]; });
   return {sum, scale * top + std::log(sum)};
 }
 
@@ -161,9 +159,8 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
         for (std::int64_t i = 0; i < rows; ++i) {
           T *w = weights + i * t, *g = gradients + i * t;
           const T log_sum = lse.data<T>()[task * t + begin + i];
-          T mean = 0;
-#pragma omp simd reduction(+ : mean)
-          for (std::int64_t d = 0; d < e.dim; ++d) mean += block_dy[i * width + d] * block_y[i * width + d];
+          const T mean = lane_sum<T>(i * width, i * width + e.dim,
+                                     [=](std::int64_t d) { return block_dy[d] * block_y[d]; });
           if (params.dropout > 0)
             visit_mask(key, static_cast<std::uint64_t>((task * t + begin + i) * t), t, params.dropout,
                        [=](std::int64_t j, bool keep) { mask[j] = keep ? survivor : T(0); });

@@ -6,6 +6,7 @@
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/cpu/reduce.h"
+#include "tensor/cpu/stream.h"
 
 namespace sagitta::cpu::inline SAGITTA_ISA {
 
@@ -107,18 +108,21 @@ inline T masked(const T* dy, const T* y, std::int64_t i) {
 template <bool kRelu, bool kResidual, class T>
 void apply(const T* x, const T* residual, const T* gamma, const T* beta, const T* mean, const T* rstd,
            std::int64_t rows, std::int64_t channels, T* y) {
-  parallel_for(rows, channels, [=](std::int64_t row) {
-    const T* in = x + row * channels;
-    const T* other = kResidual ? residual + row * channels : nullptr;
-    T* out = y + row * channels;
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      T value = (in[c] - mean[c]) * (gamma[c] * rstd[c]) + beta[c];
-      if constexpr (kResidual) value += other[c];
-      if constexpr (kRelu) value = elementwise::Relu::f(value);
-      out[c] = value;
-    }
-  });
+  const bool streamed = exceeds_caches(rows * channels * static_cast<std::int64_t>(sizeof(T)));
+  parallel_chunks(rows, rows_per_chunk(channels, sizeof(T)),
+                  [=](std::int64_t, std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t row = begin; row < end; ++row) {
+                      const T* const in = x + row * channels;
+                      const T* const other = kResidual ? residual + row * channels : nullptr;
+                      write_row(y + row * channels, channels, false, streamed, [=](const auto& at) {
+                        auto value = (at(in) - at(mean)) * (at(gamma) * at(rstd)) + at(beta);
+                        if constexpr (kResidual) value += at(other);
+                        if constexpr (kRelu) value = value < 0 ? decltype(value){} : value;
+                        return value;
+                      });
+                    }
+                    if (streamed) finish_streaming();
+                  });
 }
 
 // Per channel: the factors of dx = a * g + b * (x - mean) + c.
@@ -133,19 +137,21 @@ template <bool kRelu, class T>
 void write_input_gradient(std::int64_t rows, std::int64_t channels, const T* x, const T* y, const T* mean,
                           const T* dy, const InputGradient<T>& factor, const Target& dx) {
   T* const out = dx.dst.data<T>();
-  parallel_for(rows, channels, [=, &dx](std::int64_t row) {
-    const std::int64_t first = row * channels;
-    const auto value = [=](std::int64_t c) {
-      return factor.gradient[c] * masked<kRelu>(dy, y, first + c) +
-             factor.deviation[c] * (x[first + c] - mean[c]) + factor.constant[c];
-    };
-    if (dx.accumulate)
-#pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) out[first + c] += value(c);
-    else
-#pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) out[first + c] = value(c);
-  });
+  const bool streamed =
+      !dx.accumulate && exceeds_caches(rows * channels * static_cast<std::int64_t>(sizeof(T)));
+  parallel_chunks(rows, rows_per_chunk(channels, sizeof(T)),
+                  [=, &dx](std::int64_t, std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t row = begin; row < end; ++row) {
+                      const std::int64_t first = row * channels;
+                      write_row(out + first, channels, dx.accumulate, streamed, [=](const auto& at) {
+                        auto g = at(dy + first);
+                        if constexpr (kRelu) g = at(y + first) > 0 ? g : decltype(g){};
+                        return at(factor.gradient) * g + at(factor.deviation) * (at(x + first) - at(mean)) +
+                               at(factor.constant);
+                      });
+                    }
+                    if (streamed) finish_streaming();
+                  });
 }
 
 template <bool kRelu, class T>

@@ -1,6 +1,8 @@
 // Convolution and its two gradients as matrix products over image patches (implicit im2col).
 // Rows of the product are output pixels; a row of `Patches` is the patch under the kernel, read straight from
 // the image while it is packed, so nothing of the size of an im2col buffer exists. Bound by the FMA units.
+#include <cmath>
+
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/gemm.h"
@@ -157,25 +159,73 @@ Patches<T> patches_of(const Conv2dParams& params, const Tensor& x, const Shape& 
           y[2],        params.stride, -params.padding, -params.padding, weight[2]};
 }
 
+// Finishes the parts of y [rows][columns] that a matrix product hands over.
+template <class T>
+void finish_output(const ConvOutput<T>& output, const Block& block, std::int64_t columns, T* y) {
+  for (std::int64_t row = block.row_begin; row < block.row_end; ++row) {
+    T* const to = y + row * columns;
+    const T* const residual = output.residual == nullptr ? nullptr : output.residual + row * columns;
+    const auto finish = [&](const auto& value) {
+      if (output.relu)
+#pragma omp simd
+        for (std::int64_t c = block.column_begin; c < block.column_end; ++c)
+          to[c] = elementwise::Relu::f(value(c));
+      else
+#pragma omp simd
+        for (std::int64_t c = block.column_begin; c < block.column_end; ++c) to[c] = value(c);
+    };
+    if (residual == nullptr)
+      finish([&](std::int64_t c) { return to[c] * output.scale[c] + output.shift[c]; });
+    else
+      finish([&](std::int64_t c) { return to[c] * output.scale[c] + output.shift[c] + residual[c]; });
+  }
+}
+
+template <class T>
+void forward(CachingAllocator& allocator, const Conv2dParams& params, const Tensor& x, const Tensor& weight,
+             const ConvOutput<T>& output, Tensor& y) {
+  const Shape& w = weight.shape();
+  if (with_winograd(winograd_out<T>(params, w, y.shape()), [&]<int Out>() {
+        winograd<T, Out>(allocator, WinogradPass::forward, w, weight.data<T>(), TileGrid(x.shape(), Out),
+                         x.data<T>(), y.data<T>(), false, output);
+      }))
+    return;
+  const GemmExtents extents{y.shape().rows(), w[0], w[1] * w[2] * w[3]};
+  const AlongRows<Matrix<T>> kernels{{weight.data<T>(), extents.k}};
+  const OutputRows<T> out{y.data<T>(), extents.n};
+  const auto finish = [&output, out](const Block& block) {
+    if (output.scale != nullptr) finish_output(output, block, out.stride, out.data);
+  };
+  if (is_plain_product(params, w)) {
+    multiply<T>(allocator, extents, AlongRows<Matrix<T>>{{x.data<T>(), w[3]}}, kernels, out, false, finish);
+  } else {
+    const AlongRows<Patches<T>> patches{patches_of<T>(params, x, w, y.shape())};
+    multiply<T>(allocator, extents, patches, kernels, out, false, finish);
+  }
+}
+
 }  // namespace
 
 void CpuBackend::conv2d(const Conv2dParams& params, const Tensor& x, const Tensor& weight, Tensor& y) {
+  dispatch_floating(x.dtype(),
+                    [&]<class T>(TypeTag<T>) { forward<T>(allocator_, params, x, weight, {}, y); });
+}
+
+void CpuBackend::conv2d_batch_norm(const ConvNormParams& params, const Tensor& x, const Tensor& weight,
+                                   const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                                   const Tensor& running_var, const Tensor& residual, Tensor& y) {
   dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
-    const Shape& w = weight.shape();
-    if (with_winograd(winograd_out<T>(params, w, y.shape()), [&]<int Out>() {
-          winograd<T, Out>(allocator_, WinogradPass::forward, w, weight.data<T>(), TileGrid(x.shape(), Out),
-                           x.data<T>(), y.data<T>(), false);
-        }))
-      return;
-    const GemmExtents extents{y.shape().rows(), w[0], w[1] * w[2] * w[3]};
-    const AlongRows<Matrix<T>> kernels{{weight.data<T>(), extents.k}};
-    const OutputRows<T> out{y.data<T>(), extents.n};
-    if (is_plain_product(params, w)) {
-      multiply<T>(allocator_, extents, AlongRows<Matrix<T>>{{x.data<T>(), w[3]}}, kernels, out, false);
-    } else {
-      const AlongRows<Patches<T>> patches{patches_of<T>(params, x, w, y.shape())};
-      multiply<T>(allocator_, extents, patches, kernels, out, false);
+    const std::int64_t channels = gamma.numel();
+    const Scratch<T> scale(allocator_, channels), shift(allocator_, channels);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double rstd = 1 / std::sqrt(static_cast<double>(running_var.data<T>()[c]) + params.eps);
+      const double factor = static_cast<double>(gamma.data<T>()[c]) * rstd;
+      scale[c] = static_cast<T>(factor);
+      shift[c] = static_cast<T>(static_cast<double>(beta.data<T>()[c]) -
+                                static_cast<double>(running_mean.data<T>()[c]) * factor);
     }
+    forward<T>(allocator_, params.conv, x, weight,
+               {scale.data(), shift.data(), residual ? residual.data<T>() : nullptr, params.relu}, y);
   });
 }
 

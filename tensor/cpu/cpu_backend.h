@@ -43,6 +43,9 @@ class CpuBackend final : public Backend {
 
   // conv.cpp
   void conv2d(const Conv2dParams& params, const Tensor& x, const Tensor& weight, Tensor& y) override;
+  void conv2d_batch_norm(const ConvNormParams& params, const Tensor& x, const Tensor& weight,
+                         const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                         const Tensor& running_var, const Tensor& residual, Tensor& y) override;
   void conv2d_backward_input(const Conv2dParams& params, const Tensor& weight, const Tensor& dy,
                              const Target& dx) override;
   void conv2d_backward_weight(const Conv2dParams& params, const Tensor& x, const Tensor& dy,

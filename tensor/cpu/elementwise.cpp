@@ -83,17 +83,14 @@ void CpuBackend::scale_by(const Tensor& x, const Tensor& scalar, const Target& y
 void CpuBackend::sum(const Tensor& x, Tensor& y) {
   dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* in = x.data<T>();
-    *y.data<T>() = static_cast<T>(ordered_sum(x.numel(), [=](std::int64_t i) { return in[i]; }));
+    *y.data<T>() = static_cast<T>(ordered_sum<T>(x.numel(), [=](std::int64_t i) { return in[i]; }));
   });
 }
 
 void CpuBackend::squared_norm(const Tensor& x, Tensor& y) {
   dispatch_floating(x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* in = x.data<T>();
-    *y.data<T>() = static_cast<T>(ordered_sum(x.numel(), [=](std::int64_t i) {
-      const double value = static_cast<double>(in[i]);
-      return value * value;
-    }));
+    *y.data<T>() = static_cast<T>(ordered_sum<T>(x.numel(), [=](std::int64_t i) { return in[i] * in[i]; }));
   });
 }
 

@@ -10,21 +10,12 @@ namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
-// The sum of term(i) for i in [0, n) on one thread.
-template <class T, class Term>
-T row_sum(std::int64_t n, const Term& term) {
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i) sum += term(i);
-  return sum;
-}
-
 template <class T>
 void normalize_row(double eps, const T* x, const T* gamma, const T* beta, std::int64_t n, T* y, T& mean,
                    T& rstd) {
-  const T average = row_sum<T>(n, [=](std::int64_t i) { return x[i]; }) / static_cast<T>(n);
-  const T variance =
-      row_sum<T>(n, [=](std::int64_t i) { return (x[i] - average) * (x[i] - average); }) / static_cast<T>(n);
+  const T average = lane_sum<T>(0, n, [=](std::int64_t i) { return x[i]; }) / static_cast<T>(n);
+  const T variance = lane_sum<T>(0, n, [=](std::int64_t i) { return (x[i] - average) * (x[i] - average); }) /
+                     static_cast<T>(n);
   mean = average;
   rstd = static_cast<T>(1 / std::sqrt(static_cast<double>(variance) + eps));
   const T scale = rstd;
@@ -81,9 +72,9 @@ void CpuBackend::layer_norm_backward(const Tensor& x, const Tensor& gamma, const
         const T* dys = gradient + row * n;
         T* dxs = out + row * n;
         const T average =
-            row_sum<T>(n, [=](std::int64_t i) { return weight[i] * dys[i]; }) / static_cast<T>(n);
+            lane_sum<T>(0, n, [=](std::int64_t i) { return weight[i] * dys[i]; }) / static_cast<T>(n);
         const T slope =
-            row_sum<T>(n, [=](std::int64_t i) { return weight[i] * dys[i] * ((xs[i] - m) * r); }) /
+            lane_sum<T>(0, n, [=](std::int64_t i) { return weight[i] * dys[i] * ((xs[i] - m) * r); }) /
             static_cast<T>(n);
         const auto value = [=](std::int64_t i) {
           return r * (weight[i] * dys[i] - average - (xs[i] - m) * r * slope);

@@ -101,21 +101,35 @@ void transform_output_gradient(const TileGrid& grid, std::int64_t index, std::in
 // The products of one tile back to kOut x kOut pixels.
 template <class W, class T>
 void transform_output(const TileGrid& grid, std::int64_t index, std::int64_t channels, const T* from,
-                      std::int64_t plane_stride, T* pixels, bool accumulate) {
+                      std::int64_t plane_stride, T* pixels, bool accumulate, const ConvOutput<T>& output) {
   const TilePlace place(grid, index, W::kOut);
   T* to[W::kOut * W::kOut];
   for_pixels<W::kOut>(grid, channels, place.image, place.top, place.left, pixels,
                       [&](int i, int j, T* pixel) { to[i * W::kOut + j] = pixel; });
   for (std::int64_t c = 0; c < channels; c += kLanes<T>) {
-    Vector<T> square[W::kIn * W::kIn];
+    Vector<T> square[W::kIn * W::kIn], scale{}, shift{};
 #pragma GCC unroll 36
     for (int i = 0; i < W::kIn * W::kIn; ++i) load<T>(square[i], from + i * plane_stride + c);
     transform_square<W::kIn, W::kOut, W::kIn>(square, [](Vector<T>* x, int s) { W::output(x, s); });
+    if (output.scale != nullptr) load<T>(scale, output.scale + c), load<T>(shift, output.shift + c);
 #pragma GCC unroll 4
     for (int i = 0; i < W::kOut; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < W::kOut; ++j)
-        if (T* pixel = to[i * W::kOut + j]) store<T>(pixel + c, square[i * W::kIn + j], accumulate);
+      for (int j = 0; j < W::kOut; ++j) {
+        T* const pixel = to[i * W::kOut + j];
+        if (pixel == nullptr) continue;
+        Vector<T> value = square[i * W::kIn + j];
+        if (output.scale != nullptr) {
+          value = value * scale + shift;
+          if (output.residual != nullptr) {
+            Vector<T> residual;
+            load<T>(residual, output.residual + (pixel - pixels) + c);
+            value += residual;
+          }
+          if (output.relu) value = value > 0 ? value : Vector<T>{};
+        }
+        store<T>(pixel + c, value, accumulate);
+      }
   }
 }
 
@@ -201,7 +215,7 @@ bool winograd_fits(const Shape& weight) {
 
 template <class T, int Out>
 void winograd(CachingAllocator& allocator, WinogradPass pass, const Shape& weight_shape, const T* weight,
-              const TileGrid& grid, const T* x, T* y, bool accumulate) {
+              const TileGrid& grid, const T* x, T* y, bool accumulate, const ConvOutput<T>& output) {
   using W = Winograd<Out>;
   constexpr int kPlanes = W::kIn * W::kIn;
   const std::int64_t outputs = weight_shape[0], inputs = weight_shape[3];
@@ -226,7 +240,7 @@ void winograd(CachingAllocator& allocator, WinogradPass pass, const Shape& weigh
                         panels.data() + i * panel_plane, products + i * y_plane, padded<T>(columns));
     for (std::int64_t t = 0; t < count; ++t)
       transform_output<W, T>(grid, begin + t, columns, products + t * padded<T>(columns), y_plane, y,
-                             accumulate);
+                             accumulate, output);
   });
 }
 
@@ -284,7 +298,7 @@ void winograd_backward_weight(CachingAllocator& allocator, const Shape& weight_s
 
 #define SAGITTA_WINOGRAD(T, OUT)                                                                             \
   template void winograd<T, OUT>(CachingAllocator&, WinogradPass, const Shape&, const T*, const TileGrid&,   \
-                                 const T*, T*, bool);                                                        \
+                                 const T*, T*, bool, const ConvOutput<T>&);                                  \
   template void winograd_backward_weight<T, OUT>(CachingAllocator&, const Shape&, const TileGrid&, const T*, \
                                                  const T*, T*, bool);
 SAGITTA_WINOGRAD(float, 2)

@@ -29,13 +29,23 @@ struct TileGrid {
 template <class T>
 bool winograd_fits(const Shape& weight);
 
+// What happens to a convolution's output before it is stored: y = relu?(y * scale + shift + residual?), scale
+// and shift by channel, residual like y or null. A null scale leaves y as it is.
+template <class T>
+struct ConvOutput {
+  const T* scale = nullptr;
+  const T* shift = nullptr;
+  const T* residual = nullptr;
+  bool relu = false;
+};
+
 // y (+)= conv(x, weight): x [N,H,W,I], weight [O,3,3,I], y [N,H,W,O]. Backwards: y (+)= the gradient of the
 // input x' [N,H,W,I] for the output gradient x [N,H,W,O], which is the convolution with the kernel turned by
 // 180 degrees.
 enum class WinogradPass { forward, backward_input };
 template <class T, int Out>
 void winograd(CachingAllocator& allocator, WinogradPass pass, const Shape& weight_shape, const T* weight,
-              const TileGrid& grid, const T* x, T* y, bool accumulate);
+              const TileGrid& grid, const T* x, T* y, bool accumulate, const ConvOutput<T>& output = {});
 
 // dweight (+)= the weight gradient for input x [N,H,W,I] and output gradient dy [N,H,W,O].
 template <class T, int Out>

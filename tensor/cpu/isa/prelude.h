@@ -1,5 +1,9 @@
 // Everything that kernels include from elsewhere, compiled for the baseline (see tensor/cpu/isa.h).
 #pragma once
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <atomic>

@@ -1,0 +1,113 @@
+// Convolutions by Winograd's minimal filtering against the definition, and how they round.
+#include "convolution_reference.h"
+
+using namespace sagitta;
+using namespace sagitta::testing;
+
+namespace {
+
+Backend& b = cpu_backend();
+
+// Convolutions are computed by `algorithm` as long as this lives.
+class With {
+ public:
+  explicit With(ConvAlgorithm algorithm) { set_conv_algorithm(algorithm); }
+  ~With() { set_conv_algorithm(ConvAlgorithm::automatic); }
+};
+
+constexpr ConvAlgorithm kWinograds[] = {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4};
+
+// Output, input gradient and weight gradient of one 3 x 3 convolution, as one list.
+Values all_of(const Conv2dParams& params, const Tensor& x, const Tensor& weight, const Tensor& dy) {
+  Tensor y = poisoned(dy.shape(), dy.dtype()), dx = poisoned(x.shape(), x.dtype()),
+         dweight = poisoned(weight.shape(), weight.dtype());
+  b.conv2d(params, x, weight, y);
+  b.conv2d_backward_input(params, weight, dy, {dx});
+  b.conv2d_backward_weight(params, x, dy, {dweight});
+  Values all;
+  for (const Tensor& part : {y, dx, dweight}) {
+    const Values values = values_of(part);
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("winograd: both tile sizes agree with the definition for every position of the border in a tile") {
+  for (const ConvAlgorithm algorithm : kWinograds) {
+    CAPTURE(static_cast<int>(algorithm));
+    const With with(algorithm);
+    for_both_dtypes([](DType dtype) {
+      for (const Index extent : {1, 2, 3, 4, 5, 8, 9})
+        check_convolution({2, extent, 10 - extent, 16, 32, 3, 3, {1, 1}}, dtype);
+      check_convolution({1, 21, 22, 48, 16, 3, 3, {1, 1}}, dtype);  // several blocks of tiles, a split panel
+    });
+  }
+}
+
+TEST_CASE("winograd: shapes that it does not fit are computed by their definition") {
+  for (const ConvAlgorithm algorithm : kWinograds) {
+    const With with(algorithm);
+    check_convolution({2, 7, 6, 16, 16, 3, 3, {2, 1}}, DType::f32);
+    check_convolution({2, 7, 6, 16, 16, 3, 3, {1, 0}}, DType::f32);
+    check_convolution({2, 7, 6, 16, 16, 3, 1, {1, 1}}, DType::f32);
+    check_convolution({2, 7, 6, 17, 16, 3, 3, {1, 1}}, DType::f32);
+    check_convolution({2, 7, 6, 16, 5, 3, 3, {1, 1}}, DType::f32);
+  }
+}
+
+TEST_CASE("winograd: the algorithms are what they say: results differ by rounding, and by no more") {
+  const Conv2dParams params{1, 1};
+  const Tensor x = random_tensor({2, 24, 24, 64}, DType::f32, 1),
+               weight = random_tensor({64, 3, 3, 64}, DType::f32, 2);
+  const Tensor dy = random_tensor({2, 24, 24, 64}, DType::f32, 3);
+  const auto run = [&](ConvAlgorithm algorithm) {
+    const With with(algorithm);
+    return all_of(params, x, weight, dy);
+  };
+  const Values direct = run(ConvAlgorithm::direct), two = run(ConvAlgorithm::winograd2),
+               four = run(ConvAlgorithm::winograd4);
+  CHECK(direct != two);
+  CHECK(two != four);
+  // The table takes F(4x4) for an image of this size.
+  CHECK(run(ConvAlgorithm::automatic) == four);
+  CHECK(difference(two, direct) < 2e-6);
+  CHECK(difference(four, direct) < 2e-5);
+}
+
+TEST_CASE("winograd: results do not depend on the number of threads") {
+  const Conv2dParams params{1, 1};
+  const Tensor x = random_tensor({3, 22, 19, 32}, DType::f32, 1),
+               weight = random_tensor({48, 3, 3, 32}, DType::f32, 2);
+  const Tensor dy = random_tensor({3, 22, 19, 48}, DType::f32, 3);
+  for (const ConvAlgorithm algorithm : kWinograds) {
+    const With with(algorithm);
+    check_thread_independence([&] { return all_of(params, x, weight, dy); });
+  }
+}
+
+TEST_CASE("convolution with batch norm, residual and ReLU in one sweep agrees with its composition") {
+  for_both_dtypes([](DType dtype) {
+    for (const ConvAlgorithm algorithm :
+         {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4})
+      for (const Index kernel : {1, 3}) {
+        const With with(algorithm);
+        const ConvNormParams params{
+            .conv = {1, static_cast<int>(kernel / 2)}, .eps = 1e-3, .relu = kernel == 3};
+        const Tensor x = random_tensor({2, 9, 6, 32}, dtype, 1),
+                     weight = random_tensor({48, kernel, kernel, 32}, dtype, 2);
+        const Tensor gamma = random_tensor({48}, dtype, 3), beta = random_tensor({48}, dtype, 4);
+        const Tensor mean = random_tensor({48}, dtype, 5), residual = random_tensor({2, 9, 6, 48}, dtype, 6);
+        Values variances = random_values(48, 7);
+        for (double& variance : variances) variance = 1.5 + variance;
+        const Tensor variance = tensor_of({48}, dtype, variances);
+        for (const Tensor& added : {residual, Tensor()}) {
+          Tensor composed = poisoned(residual.shape(), dtype), fused = poisoned(residual.shape(), dtype);
+          b.Backend::conv2d_batch_norm(params, x, weight, gamma, beta, mean, variance, added, composed);
+          b.conv2d_batch_norm(params, x, weight, gamma, beta, mean, variance, added, fused);
+          CHECK(difference(fused, values_of(composed)) < tolerance(dtype));
+        }
+      }
+  });
+}
