@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "tensor/error.h"
 
@@ -25,6 +26,8 @@ class Sampler {
   }
 
   double mean_gap() const { return mean_gap_; }
+  double row_origin(int slice) const { return row_origin_[static_cast<std::size_t>(slice)]; }
+  double column_origin(int slice) const { return column_origin_[static_cast<std::size_t>(slice)]; }
 
   // The slices on both sides of the plane at height t along the normal; false outside the stack.
   bool bracket(double t, int& lower, int& upper, double& weight) const {
@@ -72,6 +75,86 @@ class Sampler {
   Vec3 normal_;
   std::vector<double> along_, column_origin_, row_origin_;  // per slice
   double mean_gap_ = 1;
+};
+
+bool is_upright(const Volume& volume) {
+  return volume.row_direction == Vec3{1, 0, 0} && volume.column_direction == Vec3{0, 1, 0};
+}
+
+// The lines of one plane through a volume whose axes are the patient's: what depends on the slice alone, and
+// on the place in the line alone, is computed once. The same arithmetic as Sampler's, and bitwise the same
+// values.
+class UprightSampler {
+ public:
+  UprightSampler(const Volume& volume, const Sampler& sampler, double x_mm, const std::vector<double>& ys)
+      : sampler_(sampler), width_(ys.size()), values_(ys.size() * static_cast<std::size_t>(volume.slices)) {
+    std::vector<double> profile(static_cast<std::size_t>(volume.rows));  // the slice along y, at x
+    std::vector<RowTap> taps;
+    for (int slice = 0; slice < volume.slices; ++slice) {
+      if (slice == 0 || sampler.row_origin(slice) != sampler.row_origin(slice - 1))
+        taps = row_taps(volume, sampler.row_origin(slice), ys);
+      double* values = values_.data() + static_cast<std::size_t>(slice) * width_;
+      if (!fill_profile(volume, slice, x_mm / volume.column_spacing - sampler.column_origin(slice),
+                        profile)) {
+        std::fill_n(values, width_, double(kAirHu));
+        continue;
+      }
+      for (std::size_t i = 0; i < width_; ++i) {
+        const RowTap& tap = taps[i];
+        values[i] = tap.lower < 0 ? double(kAirHu)
+                                  : profile[static_cast<std::size_t>(tap.lower)] * (1 - tap.weight) +
+                                        profile[static_cast<std::size_t>(tap.upper)] * tap.weight;
+      }
+    }
+  }
+
+  // Values at height z.
+  void line(double z, std::vector<double>& values) const {
+    int lower = 0, upper = 0;
+    double weight = 0;
+    if (!sampler_.bracket(z, lower, upper, weight)) return values.assign(width_, kAirHu);
+    const double* below = values_.data() + static_cast<std::size_t>(lower) * width_;
+    const double* above = values_.data() + static_cast<std::size_t>(upper) * width_;
+    if (weight == 0) return values.assign(below, below + width_);
+    for (std::size_t i = 0; i < width_; ++i) values[i] = below[i] + weight * (above[i] - below[i]);
+  }
+
+ private:
+  struct RowTap {
+    int lower = -1, upper = -1;  // rows; -1: outside
+    double weight = 0;           // of the upper
+  };
+
+  static std::vector<RowTap> row_taps(const Volume& volume, double origin, const std::vector<double>& ys) {
+    std::vector<RowTap> taps;
+    for (const double y : ys) {
+      double row = y / volume.row_spacing - origin;
+      if (!(row >= -0.5 && row <= volume.rows - 0.5)) {
+        taps.push_back({});
+        continue;
+      }
+      row = std::clamp(row, 0.0, volume.rows - 1.0);
+      const int r = static_cast<int>(row);
+      taps.push_back({r, std::min(r + 1, volume.rows - 1), row - r});
+    }
+    return taps;
+  }
+
+  // False if the column is outside.
+  static bool fill_profile(const Volume& volume, int slice, double column, std::vector<double>& profile) {
+    if (!(column >= -0.5 && column <= volume.columns - 0.5)) return false;
+    column = std::clamp(column, 0.0, volume.columns - 1.0);
+    const int c = static_cast<int>(column), c1 = std::min(c + 1, volume.columns - 1);
+    const double fc = column - c;
+    for (int row = 0; row < volume.rows; ++row)
+      profile[static_cast<std::size_t>(row)] =
+          volume.at(slice, row, c) * (1 - fc) + volume.at(slice, row, c1) * fc;
+    return true;
+  }
+
+  const Sampler& sampler_;
+  std::size_t width_;
+  std::vector<double> values_;  // [slices, width]
 };
 
 struct Extent {
@@ -132,16 +215,25 @@ SagittalPlane cut_sagittal(const Volume& volume, const SagittalGrid& grid, doubl
   const int across_z = samples_across(grid.spacing_mm, sample.mean_gap());
   SagittalPlane plane{grid, x_mm, {}};
   plane.hu.reserve(static_cast<std::size_t>(grid.width) * static_cast<std::size_t>(grid.height));
+  std::vector<double> ys, line(static_cast<std::size_t>(grid.width * across_y)), sums;
+  for (int column = 0; column < grid.width; ++column)
+    for (int i = 0; i < across_y; ++i)
+      ys.push_back(grid.y_first + (column + (i + 0.5) / across_y - 0.5) * grid.spacing_mm);
+  std::optional<UprightSampler> upright;
+  if (is_upright(volume)) upright.emplace(volume, sample, x_mm, ys);
   for (int row = 0; row < grid.height; ++row) {
-    for (int column = 0; column < grid.width; ++column) {
-      double sum = 0;
-      for (int j = 0; j < across_z; ++j) {
-        const double z = grid.z_first - (row + (j + 0.5) / across_z - 0.5) * grid.spacing_mm;
-        for (int i = 0; i < across_y; ++i)
-          sum += sample({x_mm, grid.y_first + (column + (i + 0.5) / across_y - 0.5) * grid.spacing_mm, z});
-      }
-      plane.hu.push_back(static_cast<float>(sum / (across_y * across_z)));
+    sums.assign(static_cast<std::size_t>(grid.width), 0);
+    for (int j = 0; j < across_z; ++j) {
+      const double z = grid.z_first - (row + (j + 0.5) / across_z - 0.5) * grid.spacing_mm;
+      if (upright)
+        upright->line(z, line);
+      else
+        for (std::size_t i = 0; i < ys.size(); ++i) line[i] = sample({x_mm, ys[i], z});
+      const double* value = line.data();
+      for (double& sum : sums)
+        for (int i = 0; i < across_y; ++i) sum += *value++;
     }
+    for (const double sum : sums) plane.hu.push_back(static_cast<float>(sum / (across_y * across_z)));
   }
   return plane;
 }

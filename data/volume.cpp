@@ -61,15 +61,19 @@ Volume load_volume(const Series& series, int threads) {
   volume.hu.resize(plane * series.slices.size());
 
   std::exception_ptr error;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int z = 0; z < volume.slices; ++z) {
-    try {
-      read_hu(series.slices[static_cast<std::size_t>(z)],
-              std::span(volume.hu).subspan(static_cast<std::size_t>(z) * plane, plane));
-    } catch (...) {
-      // An exception must not leave a parallel region.
+#pragma omp parallel num_threads(threads)
+  {
+    HuReader reader;
+#pragma omp for schedule(dynamic)
+    for (int z = 0; z < volume.slices; ++z) {
+      try {
+        reader.read(series.slices[static_cast<std::size_t>(z)],
+                    std::span(volume.hu).subspan(static_cast<std::size_t>(z) * plane, plane));
+      } catch (...) {
+        // An exception must not leave a parallel region.
 #pragma omp critical
-      error = std::current_exception();
+        error = std::current_exception();
+      }
     }
   }
   if (error) std::rethrow_exception(error);

@@ -32,7 +32,10 @@ std::uint8_t Window::grey(double hu) const {
       function == WindowFunction::linear
           ? (width > 1 ? (hu - (center - 0.5)) / (width - 1) + 0.5 : (hu > center - 0.5 ? 1.0 : 0.0))
           : (hu - center) / width + 0.5;
-  return static_cast<std::uint8_t>(std::lround(std::clamp(level, 0.0, 1.0) * 255));
+  const double scaled = std::clamp(level, 0.0, 1.0) * 255;
+  // std::lround for these values, without the call.
+  const int whole = static_cast<int>(scaled);
+  return static_cast<std::uint8_t>(whole + (scaled - whole >= 0.5 ? 1 : 0));
 }
 
 Window parse_window(std::string_view text) {

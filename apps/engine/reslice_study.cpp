@@ -66,9 +66,12 @@ Json source_map(const data::Volume& volume, const data::SagittalGrid& grid, doub
       {"columns", {"sop_uid", "file_number", "instance_number", "z_mm"}}, {"slices", slices}, {"rows", rows}};
 }
 
-data::Image interleave(const data::SagittalGrid& grid,
-                       const std::vector<std::vector<std::uint8_t>>& channels) {
+data::Image interleave(const data::SagittalGrid& grid, std::vector<std::vector<std::uint8_t>> channels) {
   data::Image image{grid.width, grid.height, static_cast<int>(channels.size()), {}};
+  if (channels.size() == 1) {
+    image.pixels = std::move(channels.front());
+    return image;
+  }
   image.pixels.reserve(channels.front().size() * channels.size());
   for (std::size_t i = 0; i < channels.front().size(); ++i)
     for (const auto& channel : channels) image.pixels.push_back(channel[i]);
@@ -94,7 +97,7 @@ std::vector<data::Image> make_pictures(const data::Volume& volume, const data::S
     const data::SagittalPlane plane = cut_sagittal(volume, grid, x);
     std::vector<std::vector<std::uint8_t>> channels;
     for (const data::Window& window : options.windows) channels.push_back(to_grey(plane.hu, window));
-    pictures.push_back(interleave(grid, channels));
+    pictures.push_back(interleave(grid, std::move(channels)));
   }
   return pictures;
 }
@@ -110,9 +113,13 @@ Cut read_and_cut(const StudyInput& study, const ResliceOptions& options, Json& r
   describe(series, record);
   if (series.report.verdict == data::Verdict::refused) return {};
   const data::Volume volume = load_volume(series);
-  const auto [low, high] = std::minmax_element(volume.hu.begin(), volume.hu.end());
-  record["hu"] = {{"min", *low}, {"max", *high}};
-  require(*high > 0, "the images show nothing but air (highest value {} HU)", *high);
+  std::int16_t low = volume.hu.front(), high = low;
+  for (const std::int16_t value : volume.hu) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  record["hu"] = {{"min", low}, {"max", high}};
+  require(high > 0, "the images show nothing but air (highest value {} HU)", high);
 
   const data::Midline midline = find_midline(volume);
   if (!midline.found)
