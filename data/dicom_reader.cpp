@@ -146,7 +146,6 @@ std::string decodable_syntax(const std::filesystem::path& file, DcmFileFormat& l
 void load(DcmFileFormat& loaded, const std::filesystem::path& file, const DcmTagKey& until,
           std::string* syntax) {
   register_decoders();
-  require(is_dicom(file), "{}: not a DICOM file (no DICM marker)", file.string());
   refuse_dicom_bomb(file);
   const OFCondition status = loaded.loadFileUntilTag(file.c_str(), EXS_Unknown, EGL_noChange,
                                                      DCM_MaxReadLength, ERM_fileOnly, until);

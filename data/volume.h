@@ -45,5 +45,8 @@ struct Volume {
 // Decodes all slices with `threads` threads. Throws Error if the series was refused, a slice cannot be
 // decoded, or the volume would exceed 8 GiB.
 Volume load_volume(const Series& series, int threads = 1);
+// The same into `volume`, in whose memory, if it is large enough, the new voxels go: for one study after the
+// other.
+void load_volume(const Series& series, int threads, Volume& volume);
 
 }  // namespace sagitta::data

@@ -5,7 +5,6 @@
 
 #include "data/image.h"
 #include "data/sagittal.h"
-#include "data/volume.h"
 #include "tensor/atomic_file.h"
 #include "tensor/error.h"
 
@@ -108,11 +107,11 @@ struct Cut {
 };
 
 // Fills `record`; returns no pictures if the study is refused.
-Cut read_and_cut(const StudyInput& study, const ResliceOptions& options, Json& record) {
+Cut read_and_cut(const StudyInput& study, const ResliceOptions& options, Json& record, data::Volume& volume) {
   data::Series series = data::read_series(study.folder, options.policy);
   describe(series, record);
   if (series.report.verdict == data::Verdict::refused) return {};
-  const data::Volume volume = load_volume(series);
+  load_volume(series, 1, volume);
   std::int16_t low = volume.hu.front(), high = low;
   for (const std::int16_t value : volume.hu) {
     low = std::min(low, value);
@@ -161,12 +160,13 @@ nlohmann::ordered_json settings_json(const ResliceOptions& options) {
   return settings;
 }
 
-nlohmann::ordered_json reslice_study(const StudyInput& study, const ResliceOptions& options) {
+nlohmann::ordered_json reslice_study(const StudyInput& study, const ResliceOptions& options,
+                                     data::Volume& volume) {
   Json record = {{"study", study.name}, {"verdict", "refused"}, {"reasons", Json::array()}};
   record["planes_x_mm"] = Json::array();
   Cut cut;
   try {
-    cut = read_and_cut(study, options, record);
+    cut = read_and_cut(study, options, record, volume);
   } catch (const Error& error) {
     record["verdict"] = "refused";
     record["reasons"].insert(record["reasons"].begin(), error.what());
