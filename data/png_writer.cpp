@@ -1,11 +1,11 @@
-// write_png: every row filtered by Paeth's predictor, then run lengths and a Huffman code. CT planes are
+// write_png: every row as its difference to the row above, then run lengths and a Huffman code. CT planes are
 // noise on smooth shades: searching them for repeated strings takes three times as long and finds next to
-// nothing.
+// nothing. Paeth's predictor would save another two percent, and cost every reader ten times the time of this
+// one.
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <limits>
 #include <string>
 
 #include "data/image.h"
@@ -14,23 +14,7 @@
 namespace sagitta::data {
 namespace {
 
-constexpr std::uint8_t kPaeth = 4;  // the filter's number in ISO/IEC 15948, section 9
-
-// One row minus its prediction from the left (a), above (b) and upper left (c).
-void filter_row(const std::uint8_t* row, const std::uint8_t* above, std::size_t bytes, std::size_t channels,
-                std::uint8_t* out) {
-  // Left of the first pixel there is nothing: only `above` predicts.
-  for (std::size_t i = 0; i < channels; ++i) out[i] = static_cast<std::uint8_t>(row[i] - above[i]);
-  for (std::size_t i = channels; i < bytes; ++i) {
-    const std::int16_t a = row[i - channels], b = above[i], c = above[i - channels];
-    const auto from_a = static_cast<std::int16_t>(std::abs(b - c)),
-               from_b = static_cast<std::int16_t>(std::abs(a - c)),
-               from_c = static_cast<std::int16_t>(std::abs(a + b - 2 * c));
-    const std::int16_t b_or_c = from_b <= from_c ? b : c;
-    const std::int16_t predicted = (from_a <= from_b) & (from_a <= from_c) ? a : b_or_c;
-    out[i] = static_cast<std::uint8_t>(row[i] - predicted);
-  }
-}
+constexpr std::uint8_t kUp = 2;  // the filter's number in ISO/IEC 15948, section 9
 
 // Each row behind the number of its filter.
 std::string filtered(const Image& image, std::size_t row_bytes) {
@@ -38,10 +22,10 @@ std::string filtered(const Image& image, std::size_t row_bytes) {
   const std::vector<std::uint8_t> nothing(row_bytes, 0);
   auto* out = reinterpret_cast<std::uint8_t*>(result.data());
   const std::uint8_t* above = nothing.data();
-  for (const std::uint8_t* row = image.pixels.data(); row != image.pixels.data() + image.pixels.size();
-       row += row_bytes) {
-    *out++ = kPaeth;
-    filter_row(row, above, row_bytes, static_cast<std::size_t>(image.channels), out);
+  const std::uint8_t* const end = image.pixels.data() + image.pixels.size();
+  for (const std::uint8_t* row = image.pixels.data(); row != end; row += row_bytes) {
+    *out++ = kUp;
+    for (std::size_t i = 0; i < row_bytes; ++i) out[i] = static_cast<std::uint8_t>(row[i] - above[i]);
     out += row_bytes;
     above = row;
   }
