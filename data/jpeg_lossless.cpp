@@ -5,102 +5,14 @@
 #include <bit>
 #include <cstring>
 
-#include "tensor/error.h"
+#include "data/jpeg_huffman.h"
 
 namespace sagitta::data {
 namespace {
 
-// Codes with their differences are looked up by this many bits at a time; longer ones take a second step.
-constexpr int kLookupBits = 12;
-constexpr int kMaxCodeBits = 16;
 // What decoding one sample can consume: a code and the bits of its difference.
 constexpr int kMaxSampleBits = kMaxCodeBits + 15;
 constexpr std::size_t kPadding = 16;  // zeros behind a segment, so that reading ahead stays inside
-
-[[noreturn]] void damaged(const char* what) { fail("the JPEG stream in PixelData is damaged: {}", what); }
-
-// The difference that `bits` of category `category` stand for (T.81 table H.2 and F.2.2.1); 16 has none and
-// is 32768.
-int extended(std::uint32_t bits, int category) {
-  if (category == 0) return 0;
-  if (category == 16) return 32768;
-  return static_cast<int>(bits) - (bits >> (category - 1) ? 0 : (1 << category) - 1);
-}
-
-class HuffmanTable {
- public:
-  HuffmanTable() = default;
-  // `counts` codes of each length 1..16, and their categories in order (T.81 annex C).
-  HuffmanTable(std::span<const std::uint8_t, kMaxCodeBits> counts, std::span<const std::uint8_t> categories);
-
-  bool defined() const { return !categories_.empty(); }
-
-  // A difference whose code and bits lie within the first kLookupBits, or only its code, or nothing.
-  struct Found {
-    std::int32_t difference : 17;
-    std::uint32_t bits : 6;      // of the code and the difference; 0: none
-    std::uint32_t category : 5;  // still to be read; 0: `difference` is it
-  };
-  Found find(std::uint64_t window) const { return lookup_[window >> (64 - kLookupBits)]; }
-  // The same for a code of more than kLookupBits bits.
-  Found find_long(std::uint64_t window) const;
-
- private:
-  void fill_lookup();
-
-  std::vector<std::uint8_t> categories_;
-  // For each length: the codes below `limit` (left-aligned to 16 bits) have at most this length.
-  std::array<std::uint32_t, kMaxCodeBits + 1> limit_{}, first_code_{}, first_index_{};
-  std::vector<Found> lookup_;
-};
-
-HuffmanTable::HuffmanTable(std::span<const std::uint8_t, kMaxCodeBits> counts,
-                           std::span<const std::uint8_t> categories)
-    : categories_(categories.begin(), categories.end()), lookup_(std::size_t{1} << kLookupBits) {
-  std::uint32_t code = 0, index = 0;
-  for (std::size_t length = 1; length <= kMaxCodeBits; ++length) {
-    first_code_[length] = code;
-    first_index_[length] = index;
-    code += counts[length - 1];
-    index += counts[length - 1];
-    if (code > 1u << length) damaged("a Huffman table has too many codes");
-    limit_[length] = code << (kMaxCodeBits - length);
-    code <<= 1;
-  }
-  if (std::ranges::any_of(categories_, [](std::uint8_t category) { return category > 16; }))
-    damaged("a Huffman table has an impossible difference");
-  fill_lookup();
-}
-
-HuffmanTable::Found HuffmanTable::find_long(std::uint64_t window) const {
-  const auto prefix = static_cast<std::uint32_t>(window >> (64 - kMaxCodeBits));
-  for (std::size_t length = 1; length <= kMaxCodeBits; ++length) {
-    if (prefix >= limit_[length]) continue;
-    const std::uint32_t code = prefix >> (kMaxCodeBits - length);
-    const int category = categories_[first_index_[length] + code - first_code_[length]];
-    const bool complete = category == 0 || category == 16;
-    return {.difference = extended(0, complete ? category : 0),
-            .bits = static_cast<std::uint32_t>(length),
-            .category = complete ? 0u : static_cast<std::uint32_t>(category)};
-  }
-  return {};
-}
-
-void HuffmanTable::fill_lookup() {
-  for (std::uint64_t i = 0; i < lookup_.size(); ++i) {
-    const std::uint64_t window = i << (64 - kLookupBits);
-    Found found = find_long(window);
-    if (found.bits > kLookupBits) found = {};  // the code is not decided by these bits
-    if (found.category > 0 && found.bits + found.category <= kLookupBits) {
-      const int category = static_cast<int>(found.category);
-      found.difference =
-          extended(static_cast<std::uint32_t>(window << found.bits >> (64 - category)), category);
-      found.bits += found.category;
-      found.category = 0;
-    }
-    lookup_[i] = found;
-  }
-}
 
 // The bits of one segment between restart markers, stuffing removed.
 class Bits {
@@ -113,7 +25,7 @@ class Bits {
     HuffmanTable::Found found = table.find(window_);
     if (found.bits == 0) [[unlikely]] {
       found = table.find_long(window_);
-      if (found.bits == 0) damaged("a code is in no table");
+      if (found.bits == 0) jpeg_damaged("a code is in no table");
     }
     consume(found.bits);
     if (found.category == 0) [[likely]]
@@ -121,7 +33,7 @@ class Bits {
     const int category = static_cast<int>(found.category);
     const auto bits = static_cast<std::uint32_t>(window_ >> (64 - category));
     consume(found.category);
-    return extended(bits, category);
+    return jpeg_difference(bits, category);
   }
 
   // Whether more was read than there is.
@@ -201,7 +113,7 @@ void decode_segment(const Scan& scan, Bits bits, std::span<std::uint16_t> sample
     row[0] = static_cast<std::uint16_t>(first + bits.difference(scan.table));
     decode_row(bits, scan.table, is_first ? 1 : scan.predictor, above, row);
   }
-  if (bits.overrun()) damaged("it ends early");
+  if (bits.overrun()) jpeg_damaged("it ends early");
 }
 
 class Reader {
@@ -212,7 +124,8 @@ class Reader {
   }
 
   std::optional<std::vector<std::uint16_t>> decode() {
-    if (stream_.size() < 4 || stream_[0] != 0xff || stream_[1] != 0xd8) damaged("it does not begin as one");
+    if (stream_.size() < 4 || stream_[0] != 0xff || stream_[1] != 0xd8)
+      jpeg_damaged("it does not begin as one");
     at_ = 2;
     while (true) {
       const int marker = next_marker();
@@ -228,16 +141,16 @@ class Reader {
           return decode_scan();
         default:
           if (marker >= 0xc0 && marker <= 0xcf) return std::nullopt;  // another process
-          if (marker == 0xd9) damaged("it has no scan");
+          if (marker == 0xd9) jpeg_damaged("it has no scan");
       }
     }
   }
 
  private:
   int next_marker() {
-    if (at_ >= stream_.size() || stream_[at_] != 0xff) damaged("a marker is missing");
+    if (at_ >= stream_.size() || stream_[at_] != 0xff) jpeg_damaged("a marker is missing");
     while (at_ < stream_.size() && stream_[at_] == 0xff) ++at_;  // fill bytes
-    if (at_ >= stream_.size()) damaged("it ends early");
+    if (at_ >= stream_.size()) jpeg_damaged("it ends early");
     return stream_[at_++];
   }
 
@@ -246,9 +159,9 @@ class Reader {
   }
 
   std::span<const std::uint8_t> segment() {
-    if (stream_.size() - at_ < 2) damaged("it ends early");
+    if (stream_.size() - at_ < 2) jpeg_damaged("it ends early");
     const auto length = static_cast<std::size_t>(word(stream_, at_));
-    if (length < 2 || length > stream_.size() - at_) damaged("a segment is longer than the stream");
+    if (length < 2 || length > stream_.size() - at_) jpeg_damaged("a segment is longer than the stream");
     const std::span<const std::uint8_t> content = stream_.subspan(at_ + 2, length - 2);
     at_ += length;
     return content;
@@ -256,45 +169,46 @@ class Reader {
 
   // Components, and precisions of less than nine bits, which do not make words, are for a general decoder.
   bool read_frame(std::span<const std::uint8_t> content) {
-    if (content.size() < 9) damaged("its frame header is cut off");
+    if (content.size() < 9) jpeg_damaged("its frame header is cut off");
     scan_.precision = content[0];
     if (content[5] != 1 || scan_.precision <= 8) return false;
-    if (scan_.precision > 16) damaged("its precision is impossible");
-    if (word(content, 1) != scan_.rows || word(content, 3) != scan_.columns) damaged("it is of another size");
+    if (scan_.precision > 16) jpeg_damaged("its precision is impossible");
+    if (word(content, 1) != scan_.rows || word(content, 3) != scan_.columns)
+      jpeg_damaged("it is of another size");
     return true;
   }
 
   void read_tables(std::span<const std::uint8_t> content) {
     while (!content.empty()) {
-      if (content.size() < 1 + kMaxCodeBits) damaged("a Huffman table is cut off");
+      if (content.size() < 1 + kMaxCodeBits) jpeg_damaged("a Huffman table is cut off");
       const std::size_t id = content[0];
       const auto counts = content.subspan(1).first<kMaxCodeBits>();
       std::size_t codes = 0;
       for (const std::uint8_t count : counts) codes += count;
       if (id > 3 || codes == 0 || codes > content.size() - 1 - kMaxCodeBits)
-        damaged("a Huffman table is impossible");
+        jpeg_damaged("a Huffman table is impossible");
       tables_[id] = HuffmanTable(counts, content.subspan(1 + kMaxCodeBits, codes));
       content = content.subspan(1 + kMaxCodeBits + codes);
     }
   }
 
   void read_restart_interval(std::span<const std::uint8_t> content) {
-    if (content.size() < 2) damaged("its restart interval is cut off");
+    if (content.size() < 2) jpeg_damaged("its restart interval is cut off");
     const int samples = word(content, 0);
-    if (samples % scan_.columns != 0) damaged("its restart interval is no number of rows");
+    if (samples % scan_.columns != 0) jpeg_damaged("its restart interval is no number of rows");
     scan_.restart_rows = samples / scan_.columns;
   }
 
   bool read_scan(std::span<const std::uint8_t> content) {
-    if (content.size() < 6) damaged("its scan header is cut off");
+    if (content.size() < 6) jpeg_damaged("its scan header is cut off");
     if (content[0] != 1) return false;
-    if (scan_.precision == 0) damaged("it has no frame header");
+    if (scan_.precision == 0) jpeg_damaged("it has no frame header");
     const std::size_t table = content[2] >> 4;
     scan_.predictor = content[3];
     scan_.point_transform = content[5] & 15;
-    if (table > 3 || !tables_[table].defined()) damaged("its Huffman table is missing");
+    if (table > 3 || !tables_[table].defined()) jpeg_damaged("its Huffman table is missing");
     if (scan_.predictor < 1 || scan_.predictor > 7 || scan_.point_transform >= scan_.precision)
-      damaged("its scan header is impossible");
+      jpeg_damaged("its scan header is impossible");
     scan_.table = std::move(tables_[table]);
     return true;
   }
@@ -306,7 +220,7 @@ class Reader {
     while (true) {
       const std::uint8_t* begin = stream_.data() + at_;
       const auto* found = static_cast<const std::uint8_t*>(std::memchr(begin, 0xff, stream_.size() - at_));
-      if (found == nullptr || found + 1 == stream_.data() + stream_.size()) damaged("it ends early");
+      if (found == nullptr || found + 1 == stream_.data() + stream_.size()) jpeg_damaged("it ends early");
       const auto run = static_cast<std::size_t>(found - begin);
       std::memcpy(bytes_.data() + size, begin, run);
       size += run;
@@ -328,7 +242,7 @@ class Reader {
     for (int row = 0, count = 0; row < scan_.rows; row += rows_each, ++count) {
       const int rows = std::min(rows_each, scan_.rows - row), marker = next_segment();
       const bool is_last = row + rows == scan_.rows;
-      if (!is_last && marker != 0xd0 + count % 8) damaged("a restart marker is missing");
+      if (!is_last && marker != 0xd0 + count % 8) jpeg_damaged("a restart marker is missing");
       decode_segment(scan_, Bits(bytes_.data(), segment_bytes_),
                      std::span(samples).subspan(
                          static_cast<std::size_t>(row) * static_cast<std::size_t>(scan_.columns),
