@@ -23,15 +23,20 @@ void swap_inner(const std::byte* source, std::byte* target, std::size_t outer, s
   }
 }
 
-std::vector<std::byte> swap_inner(std::span<const std::byte> source, std::int64_t a, std::int64_t b,
-                                  std::size_t size) {
-  std::vector<std::byte> result(source.size());
+void swap_inner(std::span<const std::byte> source, std::byte* target, std::int64_t a, std::int64_t b,
+                std::size_t size) {
   const auto rows = static_cast<std::size_t>(a), columns = static_cast<std::size_t>(b);
   const std::size_t outer = source.size() / size / std::max<std::size_t>(1, rows * columns);
   if (size == 4)
-    swap_inner<std::uint32_t>(source.data(), result.data(), outer, rows, columns);
+    swap_inner<std::uint32_t>(source.data(), target, outer, rows, columns);
   else
-    swap_inner<std::uint64_t>(source.data(), result.data(), outer, rows, columns);
+    swap_inner<std::uint64_t>(source.data(), target, outer, rows, columns);
+}
+
+std::vector<std::byte> swapped(std::span<const std::byte> source, std::int64_t a, std::int64_t b,
+                               std::size_t size) {
+  std::vector<std::byte> result(source.size());
+  swap_inner(source, result.data(), a, b, size);
   return result;
 }
 
@@ -55,21 +60,23 @@ bool same_bytes(const FileTensor& tensor) {
 void load_tensor(const Match& match, FileTensor& tensor, bool adopt) {
   Backend& backend = tensor.memory.backend();
   const Shape& shape = tensor.memory.shape();
+  const std::size_t size = size_of(tensor.memory.dtype());
   const safetensors::Entry& entry = *match.entry;
   const bool same = same_bytes(tensor);
-  if (const Tensor view = same && adopt ? match.file->view(entry, backend) : Tensor();
-      view && view.dtype() == tensor.memory.dtype()) {
-    if (tensor.whole != nullptr) return tensor.whole->adopt(view.reshape(shape));
+  if (const Tensor view = match.file->view(entry, backend); view && view.dtype() == tensor.memory.dtype()) {
+    if (same && adopt && tensor.whole != nullptr) return tensor.whole->adopt(view.reshape(shape));
+    if (!same) return swap_inner(entry.bytes, tensor.memory.raw(), shape[3], shape[1] * shape[2], size);
     // A part of a fused parameter. The backend would share these few megabytes among threads, and where
     // another process keeps one of them waiting, that takes twenty times as long.
-    std::memcpy(tensor.memory.raw(), view.raw(), view.bytes());
-    return;
+    if (adopt && !entry.bytes.empty()) {
+      std::memcpy(tensor.memory.raw(), entry.bytes.data(), entry.bytes.size());
+      return;
+    }
   }
   if (tensor.layout == FileLayout::same) return safetensors::read_into(entry, tensor.memory);
   const Tensor oihw = safetensors::read(entry, backend, tensor.memory.dtype());
   if (same) return backend.convert(oihw.reshape(shape), tensor.memory);
-  const auto ohwi = swap_inner(bytes_of(oihw), shape[3], shape[1] * shape[2], size_of(tensor.memory.dtype()));
-  backend.write(ohwi.data(), tensor.memory);
+  backend.write(swapped(bytes_of(oihw), shape[3], shape[1] * shape[2], size).data(), tensor.memory);
 }
 
 safetensors::Source source_of(const FileTensor& tensor) {
@@ -78,7 +85,7 @@ safetensors::Source source_of(const FileTensor& tensor) {
   source.shape = tensor.file_shape();
   source.bytes = [memory = tensor.memory] {
     const Shape& shape = memory.shape();
-    return swap_inner(bytes_of(memory), shape[1] * shape[2], shape[3], size_of(memory.dtype()));
+    return swapped(bytes_of(memory), shape[1] * shape[2], shape[3], size_of(memory.dtype()));
   };
   return source;
 }
