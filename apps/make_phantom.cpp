@@ -5,7 +5,12 @@
 #include "data/phantom.h"
 
 int main(int argc, char** argv) {
-  sagitta::data::PhantomOptions options;
+  namespace data = sagitta::data;
+  data::PhantomOptions options;
+  std::string syntax = "varied";
+  std::vector<std::string> syntaxes{syntax};
+  for (const data::TransferSyntax known : data::kTransferSyntaxes)
+    syntaxes.push_back(data::transfer_syntax_name(known));
   CLI::App app(
       "Writes a synthetic cervical-spine CT data set: train.csv, train_bounding_boxes.csv and\n"
       "train_images/<StudyInstanceUID>/<n>.dcm. The same options give the same bytes.",
@@ -24,12 +29,16 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.01, 10.0));
   app.add_option("--difficulty", options.difficulty, "0 plain fractures to 1 very subtle ones")
       ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--syntax", syntax, "Transfer syntax of all files; varied: mixed as in the real set")
+      ->check(CLI::IsMember(syntaxes));
   app.add_option("--jobs", options.jobs, "Threads, 0 for one per processor")->check(CLI::Range(0, 1024));
   return sagitta::apps::run_main(app, argc, argv, [&] {
-    sagitta::data::PhantomSummary summary;
+    for (const data::TransferSyntax known : data::kTransferSyntaxes)
+      if (syntax == data::transfer_syntax_name(known)) options.syntax = known;
+    data::PhantomSummary summary;
     {
       sagitta::apps::Progress progress("make_phantom", "studies", options.studies);
-      summary = sagitta::data::write_phantom(options, [&](int done) { progress.update(done); });
+      summary = data::write_phantom(options, [&](int done) { progress.update(done); });
     }
     fmt::print("{}: {} studies ({} fractured), {} slices\n", options.out.string(), summary.studies,
                summary.fractured, summary.slices);

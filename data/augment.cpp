@@ -5,6 +5,7 @@
 #include <numbers>
 #include <vector>
 
+#include "data/grey_level.h"
 #include "tensor/error.h"
 
 namespace sagitta::data {
@@ -39,6 +40,59 @@ std::vector<std::vector<Tap>> axis_taps(int source, int target) {
     }
   }
   return taps;
+}
+
+void copy_pixels(const Image& square, std::span<std::uint8_t> pixels) {
+  if (square.channels == 3) {
+    std::copy(square.pixels.begin(), square.pixels.end(), pixels.begin());
+    return;
+  }
+  std::uint8_t* out = pixels.data();
+  for (const std::uint8_t grey : square.pixels) {
+    out[0] = out[1] = out[2] = grey;
+    out += 3;
+  }
+}
+
+// std::floor, which is a call where the processor's baseline has no instruction for it.
+int floor_of(double value) {
+  const int whole = static_cast<int>(value);
+  return whole - (value < whole ? 1 : 0);
+}
+
+template <int kChannels>
+void change_pixels(const Image& square, const Augmentation& augmentation, std::span<std::uint8_t> pixels) {
+  const int size = square.width;
+  const std::ptrdiff_t row = std::ptrdiff_t{size} * kChannels;
+  // The inverse map: for a pixel of the result, where in the source it comes from.
+  const double middle = (size - 1) / 2.0;
+  // Mirroring comes after everything else, so that it can be left to the device.
+  const double cosine = std::cos(augmentation.angle) / augmentation.zoom;
+  const double sine = std::sin(augmentation.angle) / augmentation.zoom;
+  std::uint8_t* out = pixels.data();
+  for (int y = 0; y < size; ++y) {
+    for (int x = 0; x < size; ++x, out += 3) {
+      const double u = x - middle - augmentation.shift_x * size;
+      const double v = y - middle - augmentation.shift_y * size;
+      const double sx = cosine * u + sine * v + middle, sy = -sine * u + cosine * v + middle;
+      const int x0 = floor_of(sx), y0 = floor_of(sy);
+      const double fx = sx - x0, fy = sy - y0;
+      const std::ptrdiff_t at = y0 * row + std::ptrdiff_t{x0} * kChannels;
+      const bool inside = x0 >= 0 && y0 >= 0 && x0 < size - 1 && y0 < size - 1;
+      // Outside the picture is air.
+      const auto value_at = [&](int dx, int dy, int c) -> double {
+        const bool in_picture = inside || (x0 + dx >= 0 && x0 + dx < size && y0 + dy >= 0 && y0 + dy < size);
+        return in_picture ? square.pixels.data()[at + dy * row + dx * kChannels + c] : 0;
+      };
+      for (int c = 0; c < kChannels; ++c) {
+        const double value = (1 - fy) * ((1 - fx) * value_at(0, 0, c) + fx * value_at(1, 0, c)) +
+                             fy * ((1 - fx) * value_at(0, 1, c) + fx * value_at(1, 1, c));
+        const double adjusted = (value / 255 - 0.5) * augmentation.gain + 0.5 + augmentation.brightness;
+        out[c] = grey_level(255 * std::clamp(adjusted, 0.0, 1.0));
+      }
+      if (kChannels == 1) out[1] = out[2] = out[0];
+    }
+  }
 }
 
 }  // namespace
@@ -82,7 +136,7 @@ Image letterbox(const Image& image, int size) {
         for (const Tap& tap : columns[static_cast<std::size_t>(x)])
           sum += tap.weight * line[static_cast<std::size_t>(tap.source * channels + c)];
         const std::size_t at = (static_cast<std::size_t>(y + top) * size + (x + left)) * channels + c;
-        result.pixels[at] = static_cast<std::uint8_t>(std::lround(sum));
+        result.pixels[at] = grey_level(sum);
       }
     }
   }
@@ -95,36 +149,14 @@ void augment(const Image& square, const Augmentation& augmentation, std::span<st
           "augment: picture is {}x{}x{}, expected a square", square.width, square.height, channels);
   require(pixels.size() == static_cast<std::size_t>(size) * size * 3,
           "augment: {} values for a picture of {}", pixels.size(), size);
-  // The inverse map: for a pixel of the result, where in the source it comes from.
-  const double middle = (size - 1) / 2.0;
-  // Mirroring comes after everything else, so that it can be left to the device.
-  const double cosine = std::cos(augmentation.angle) / augmentation.zoom;
-  const double sine = std::sin(augmentation.angle) / augmentation.zoom;
-  const auto source_value = [&](int x, int y, int c) -> double {
-    if (x < 0 || y < 0 || x >= size || y >= size) return 0;  // air
-    return square.pixels[(static_cast<std::size_t>(y) * size + x) * channels + (channels == 1 ? 0 : c)];
-  };
-  for (int y = 0; y < size; ++y) {
-    for (int x = 0; x < size; ++x) {
-      const double u = x - middle - augmentation.shift_x * size;
-      const double v = y - middle - augmentation.shift_y * size;
-      const double sx = cosine * u + sine * v + middle, sy = -sine * u + cosine * v + middle;
-      const int x0 = static_cast<int>(std::floor(sx)), y0 = static_cast<int>(std::floor(sy));
-      const double fx = sx - x0, fy = sy - y0;
-      std::uint8_t* out = pixels.data() + (static_cast<std::size_t>(y) * size + x) * 3;
-      for (int c = 0; c < 3; ++c) {
-        if (channels == 1 && c > 0) {
-          out[c] = out[0];
-          continue;
-        }
-        const double value =
-            (1 - fy) * ((1 - fx) * source_value(x0, y0, c) + fx * source_value(x0 + 1, y0, c)) +
-            fy * ((1 - fx) * source_value(x0, y0 + 1, c) + fx * source_value(x0 + 1, y0 + 1, c));
-        const double adjusted = (value / 255 - 0.5) * augmentation.gain + 0.5 + augmentation.brightness;
-        out[c] = static_cast<std::uint8_t>(std::lround(255 * std::clamp(adjusted, 0.0, 1.0)));
-      }
-    }
-  }
+  const Augmentation& a = augmentation;
+  const bool moves = a.angle != 0 || a.zoom != 1 || a.shift_x != 0 || a.shift_y != 0;
+  if (!moves && a.brightness == 0 && a.gain == 1)
+    copy_pixels(square, pixels);
+  else if (channels == 1)
+    change_pixels<1>(square, a, pixels);
+  else
+    change_pixels<3>(square, a, pixels);
 }
 
 }  // namespace sagitta::data

@@ -290,6 +290,7 @@ void check_nesting(Bytes& bytes, Offset begin, std::optional<Encoding> encoding,
 void refuse_dicom_bomb(const std::filesystem::path& file) {
   const std::string name = file.string();
   Bytes bytes(file);
+  require(bytes.view(0, kMetaStart).ends_with("DICM"), "{}: not a DICOM file (no DICM marker)", name);
   const std::optional<Meta> meta = read_meta(bytes);
   if (!meta) {
     require(count(bytes, kDeflated) == 0, "{}: damaged or truncated DICOM file: its header is broken", name);

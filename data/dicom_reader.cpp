@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "data/dicom_guard.h"
+#include "data/jpeg_lossless.h"
 #include "data/jpeg_stream.h"
 #include "data/rle.h"
 
@@ -145,7 +146,6 @@ std::string decodable_syntax(const std::filesystem::path& file, DcmFileFormat& l
 void load(DcmFileFormat& loaded, const std::filesystem::path& file, const DcmTagKey& until,
           std::string* syntax) {
   register_decoders();
-  require(is_dicom(file), "{}: not a DICOM file (no DICM marker)", file.string());
   refuse_dicom_bomb(file);
   const OFCondition status = loaded.loadFileUntilTag(file.c_str(), EXS_Unknown, EGL_noChange,
                                                      DCM_MaxReadLength, ERM_fileOnly, until);
@@ -269,13 +269,17 @@ void check_compressed(const CtSlice& slice, E_TransferSyntax syntax, std::span<c
   require(problem.empty(), "{}: {}", slice.file.string(), problem);
 }
 
-std::vector<std::uint16_t> rle_words(const CtSlice& slice, std::span<const std::uint8_t> frame,
-                                     std::size_t count) {
+// What this project decodes itself; nothing for the rest.
+std::optional<std::vector<std::uint16_t>> own_words(const CtSlice& slice, E_TransferSyntax syntax,
+                                                    std::span<const std::uint8_t> frame, std::size_t count) {
   try {
-    return decode_rle(frame, count);
+    if (syntax == EXS_RLELossless) return decode_rle(frame, count);
+    const bool is_lossless_jpeg = syntax == EXS_JPEGProcess14 || syntax == EXS_JPEGProcess14SV1;
+    if (is_lossless_jpeg && !frame.empty()) return decode_jpeg_lossless(frame, slice.rows, slice.columns);
   } catch (const Error& error) {
     fail("{}: {}", slice.file.string(), error.what());
   }
+  return std::nullopt;
 }
 
 std::vector<std::uint16_t> stored_words(const CtSlice& slice, DcmDataset& dataset, std::size_t count) {
@@ -292,7 +296,7 @@ std::vector<std::uint16_t> stored_words(const CtSlice& slice, DcmDataset& datase
   if (DcmXfer(syntax).isEncapsulated()) {
     const std::span<const std::uint8_t> frame = compressed_frame(slice, dataset, pixels);
     check_compressed(slice, syntax, frame);
-    if (syntax == EXS_RLELossless) return rle_words(slice, frame, count);
+    if (auto words = own_words(slice, syntax, frame, count)) return *std::move(words);
   } else {
     const std::uint64_t needed = std::uint64_t{frame_bytes} * (static_cast<std::uint64_t>(slice.frame) + 1);
     require(pixels.getLength() >= needed, "{}: PixelData has {} bytes, expected {}", slice.file.string(),
@@ -308,24 +312,6 @@ std::vector<std::uint16_t> stored_words(const CtSlice& slice, DcmDataset& datase
 }
 
 }  // namespace
-
-int StoredFormat::stored_value(std::uint16_t word) const {
-  const int mask = (1 << bits_stored) - 1;
-  const int value = (word >> (high_bit + 1 - bits_stored)) & mask;
-  const bool negative = is_signed && (value >> (bits_stored - 1)) != 0;
-  return negative ? value - (1 << bits_stored) : value;
-}
-
-std::int16_t StoredFormat::hu(std::uint16_t word) const {
-  const int value = stored_value(word);
-  if (padding_low) {
-    // Some scanners pad with a value outside the stored bits; that one is recognized by the whole word.
-    const int whole = is_signed ? static_cast<std::int16_t>(word) : static_cast<int>(word);
-    if ((value >= *padding_low && value <= *padding_high) || whole == *padding_low) return kAirHu;
-  }
-  return static_cast<std::int16_t>(
-      std::lround(std::clamp(slope * value + intercept, double(kAirHu), 32767.0)));
-}
 
 bool CtSlice::is_localizer() const {
   return image_type.find("LOCALIZER") != std::string::npos || image_type.find("SCOUT") != std::string::npos;
@@ -383,14 +369,15 @@ std::vector<CtSlice> read_ct_headers(const std::filesystem::path& file) {
   return slices;
 }
 
-void read_hu(const CtSlice& slice, std::span<std::int16_t> hu) {
+void HuReader::read(const CtSlice& slice, std::span<std::int16_t> hu) {
   const std::size_t count = static_cast<std::size_t>(slice.rows) * static_cast<std::size_t>(slice.columns);
-  require(hu.size() == count, "read_hu: hu has {} values, expected rows * columns = {}", hu.size(), count);
+  require(hu.size() == count, "HuReader: hu has {} values, expected rows * columns = {}", hu.size(), count);
   DcmFileFormat loaded;
   load(loaded, slice.file, DCM_UndefinedTagKey, nullptr);
   const std::vector<std::uint16_t> words = stored_words(slice, *loaded.getDataset(), count);
-  std::transform(words.begin(), words.end(), hu.begin(),
-                 [&](std::uint16_t word) { return slice.format.hu(word); });
+  table_.convert(slice.format, words, hu);
 }
+
+void read_hu(const CtSlice& slice, std::span<std::int16_t> hu) { HuReader().read(slice, hu); }
 
 }  // namespace sagitta::data

@@ -5,32 +5,15 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "data/stored_format.h"
 #include "data/vec3.h"
 #include "tensor/error.h"
 
 namespace sagitta::data {
-
-// Air, and the lowest value a CT voxel takes here: padding and anything below is set to it.
-inline constexpr std::int16_t kAirHu = -1024;
-
-// How a stored word becomes Hounsfield units (DICOM PS3.3 C.7.6.3 and C.11.1).
-struct StoredFormat {
-  int bits_stored = 16, high_bit = 15;
-  bool is_signed = false;
-  std::optional<int> padding_low,
-      padding_high;                 // PixelPaddingValue .. RangeLimit, inclusive, in stored units
-  double slope = 1, intercept = 0;  // HU = slope * stored + intercept
-
-  // The value of one 16-bit word: masked to the stored bits, sign-extended if signed.
-  int stored_value(std::uint16_t word) const;
-  // Hounsfield units, rounded, at least kAirHu; padding is air.
-  std::int16_t hu(std::uint16_t word) const;
-};
 
 // One axial image: a file, or a frame of a multi-frame file. Everything but the pixels.
 struct CtSlice {
@@ -68,8 +51,18 @@ bool is_dicom(const std::filesystem::path& file);
 // impossible, a transfer syntax that cannot be decoded (JPEG 2000, HTJ2K, ...). Safe from several threads.
 std::vector<CtSlice> read_ct_headers(const std::filesystem::path& file);
 
-// Decodes one slice into `hu` (rows * columns values, row-major). Throws Error naming the file if the pixel
-// data is truncated, damaged, or of another size than the header says. Safe from several threads.
+// Decodes slices, one after the other; several threads take a reader each.
+class HuReader {
+ public:
+  // Decodes one slice into `hu` (rows * columns values, row-major). Throws Error naming the file if the pixel
+  // data is truncated, damaged, or of another size than the header says.
+  void read(const CtSlice& slice, std::span<std::int16_t> hu);
+
+ private:
+  HuTable table_;
+};
+
+// One slice on its own, as HuReader reads it. Safe from several threads.
 void read_hu(const CtSlice& slice, std::span<std::int16_t> hu);
 
 }  // namespace sagitta::data

@@ -1,7 +1,8 @@
 #include "data/image.h"
 
+#include <zlib.h>
+
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,10 +16,6 @@
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #include <stb_image.h>
-#define STBI_WRITE_NO_STDIO
-#define STB_IMAGE_WRITE_STATIC
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#include <stb_image_write.h>
 
 namespace sagitta::data {
 namespace {
@@ -26,23 +23,9 @@ namespace {
 static_assert(kMaxImageSide == STBI_MAX_DIMENSIONS);
 constexpr std::int64_t kMaxPixels = 64 << 20;
 constexpr std::size_t kMaxFileBytes = 512 << 20;
-constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
 
-constexpr std::array<std::uint32_t, 256> make_crc_table() {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t n = 0; n < 256; ++n) {
-    std::uint32_t c = n;
-    for (int bit = 0; bit < 8; ++bit) c = (c & 1) ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-    table[n] = c;
-  }
-  return table;
-}
-
-std::uint32_t crc32(std::string_view bytes) {
-  static constexpr auto kTable = make_crc_table();
-  std::uint32_t c = ~0u;
-  for (unsigned char byte : bytes) c = kTable[(c ^ byte) & 255] ^ (c >> 8);
-  return ~c;
+std::uint32_t checksum(std::string_view bytes) {
+  return static_cast<std::uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
 std::uint32_t big_endian_32(std::string_view bytes) {
@@ -62,7 +45,7 @@ std::int64_t check_png_chunks(std::string_view file, const std::string& name) {
     require(length <= file.size() - at - 12, "{}: the PNG is cut off in the chunk at byte {}; copy it again",
             name, at);
     const std::string_view type = file.substr(at + 4, 4);
-    require(crc32(file.substr(at + 4, length + 4)) == big_endian_32(file.substr(at + 8 + length)),
+    require(checksum(file.substr(at + 4, length + 4)) == big_endian_32(file.substr(at + 8 + length)),
             "{}: the PNG is damaged (checksum of the chunk at byte {}); copy it again", name, at);
     if (type == "IDAT") compressed += static_cast<std::int64_t>(length);
     if (type == "IEND") return compressed;
@@ -95,27 +78,6 @@ void check_jpeg_tables(std::string_view file, const std::string& name) {
 }
 
 }  // namespace
-
-void write_png(const std::filesystem::path& path, const Image& image, Durability durability) {
-  require(image.width > 0 && image.height > 0 && std::max(image.width, image.height) <= kMaxImageSide,
-          "write_png: image is {}x{}, expected sides of 1 to {}", image.width, image.height, kMaxImageSide);
-  require(image.channels >= 1 && image.channels <= 4, "write_png: image has {} channels, expected 1 to 4",
-          image.channels);
-  const std::size_t row_bytes = static_cast<std::size_t>(image.width) * image.channels;
-  require(image.pixels.size() == row_bytes * image.height, "write_png: image has {} bytes, expected {}",
-          image.pixels.size(), row_bytes * image.height);
-  std::string png;
-  const auto append = [](void* context, void* data, int size) {
-    static_cast<std::string*>(context)->append(static_cast<const char*>(data),
-                                               static_cast<std::size_t>(size));
-  };
-  require(stbi_write_png_to_func(append, &png, image.width, image.height, image.channels, image.pixels.data(),
-                                 static_cast<int>(row_bytes)) != 0,
-          "{}: the image cannot be compressed", path.string());
-  AtomicFile file(path, durability);
-  file.write(png);
-  file.commit();
-}
 
 Image read_image(const std::filesystem::path& path) {
   const std::string name = path.string();

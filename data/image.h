@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 #include "tensor/atomic_file.h"
@@ -17,6 +18,8 @@ struct Image {
 
 // The largest width or height that is read or written.
 inline constexpr int kMaxImageSide = 16384;
+// What a PNG begins with.
+inline constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
 
 // Writes a PNG (ISO/IEC 15948) whole or not at all. Throws Error if the image is inconsistent or the file
 // cannot be written.

@@ -76,7 +76,7 @@ StudyResult write_study(const PhantomOptions& options, int index, const std::str
   const Patient patient = sample_patient(options.seed, index, labels, options.difficulty);
   const Scan scan = sample_scan(patient, options.scan, options.seed, index);
   const PhantomField field(patient, blur_mm(scan));
-  const TransferSyntax syntax = sample_syntax(options.seed, index);
+  const TransferSyntax syntax = options.syntax.value_or(sample_syntax(options.seed, index));
   const auto folder = options.out / "train_images" / uid;
   // Slices of an interrupted run with other options must not stay among the new ones.
   std::filesystem::remove_all(folder);

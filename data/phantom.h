@@ -4,7 +4,9 @@
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <optional>
 
+#include "data/dicom_writer.h"
 #include "data/phantom_scan.h"
 
 namespace sagitta::data {
@@ -14,9 +16,10 @@ struct PhantomOptions {
   int studies = 10;
   std::uint64_t seed = 1;
   ScanOptions scan{};
-  double prevalence_scale = 1;  // 1: as frequent as in the RSNA training set
-  double difficulty = 0.5;      // 0 plain fractures, 1 very subtle ones
-  int jobs = 0;                 // threads, 0 for one per processor
+  std::optional<TransferSyntax> syntax{};  // of all files; none: varied, as in the real set
+  double prevalence_scale = 1;             // 1: as frequent as in the RSNA training set
+  double difficulty = 0.5;                 // 0 plain fractures, 1 very subtle ones
+  int jobs = 0;                            // threads, 0 for one per processor
 };
 
 struct PhantomSummary {

@@ -3,76 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
+#include "data/plane_sampler.h"
 #include "tensor/error.h"
 
 namespace sagitta::data {
 namespace {
 
 constexpr int kMaxSide = 4096;
-
-// Interpolates a volume at any point of the patient.
-class Sampler {
- public:
-  explicit Sampler(const Volume& volume) : volume_(volume), normal_(volume.normal()) {
-    for (const Vec3& position : volume.positions) {
-      along_.push_back(dot(position, normal_));
-      column_origin_.push_back(dot(position, volume.row_direction) / volume.column_spacing);
-      row_origin_.push_back(dot(position, volume.column_direction) / volume.row_spacing);
-    }
-    mean_gap_ =
-        along_.size() > 1 ? (along_.back() - along_.front()) / static_cast<double>(along_.size() - 1) : 1;
-  }
-
-  double mean_gap() const { return mean_gap_; }
-
-  // The slices on both sides of the plane at height t along the normal; false outside the stack.
-  bool bracket(double t, int& lower, int& upper, double& weight) const {
-    const int last = volume_.slices - 1;
-    // A voxel reaches half a gap beyond its center; there the outermost slice stands alone.
-    if (t < along_.front() - mean_gap_ / 2 || t > along_.back() + mean_gap_ / 2) return false;
-    int k = std::clamp(static_cast<int>((t - along_.front()) / mean_gap_), 0, last);
-    while (k > 0 && t < along_[static_cast<std::size_t>(k)]) --k;
-    while (k < last && t >= along_[static_cast<std::size_t>(k) + 1]) ++k;
-    lower = k;
-    upper = std::min(k + 1, last);
-    const double gap = along_[static_cast<std::size_t>(upper)] - along_[static_cast<std::size_t>(lower)];
-    weight = gap > 0 ? std::clamp((t - along_[static_cast<std::size_t>(lower)]) / gap, 0.0, 1.0) : 0;
-    return true;
-  }
-
-  double operator()(const Vec3& point) const {
-    int lower = 0, upper = 0;
-    double weight = 0;
-    if (!bracket(dot(point, normal_), lower, upper, weight)) return kAirHu;
-    const double column = dot(point, volume_.row_direction) / volume_.column_spacing;
-    const double row = dot(point, volume_.column_direction) / volume_.row_spacing;
-    const double below = in_slice(lower, row, column);
-    return weight == 0 ? below : below + weight * (in_slice(upper, row, column) - below);
-  }
-
- private:
-  // Bilinear; `row` and `column` count from the patient origin, each slice has its own offset.
-  double in_slice(int slice, double row, double column) const {
-    row -= row_origin_[static_cast<std::size_t>(slice)];
-    column -= column_origin_[static_cast<std::size_t>(slice)];
-    if (!(row >= -0.5 && row <= volume_.rows - 0.5 && column >= -0.5 && column <= volume_.columns - 0.5))
-      return kAirHu;
-    row = std::clamp(row, 0.0, volume_.rows - 1.0);
-    column = std::clamp(column, 0.0, volume_.columns - 1.0);
-    const int r = static_cast<int>(row), c = static_cast<int>(column);
-    const int r1 = std::min(r + 1, volume_.rows - 1), c1 = std::min(c + 1, volume_.columns - 1);
-    const double fr = row - r, fc = column - c;
-    const double top = volume_.at(slice, r, c) * (1 - fc) + volume_.at(slice, r, c1) * fc;
-    const double bottom = volume_.at(slice, r1, c) * (1 - fc) + volume_.at(slice, r1, c1) * fc;
-    return top * (1 - fr) + bottom * fr;
-  }
-
-  const Volume& volume_;
-  Vec3 normal_;
-  std::vector<double> along_, column_origin_, row_origin_;  // per slice
-  double mean_gap_ = 1;
-};
 
 struct Extent {
   double y_low, y_high, z_low, z_high;
@@ -132,16 +71,25 @@ SagittalPlane cut_sagittal(const Volume& volume, const SagittalGrid& grid, doubl
   const int across_z = samples_across(grid.spacing_mm, sample.mean_gap());
   SagittalPlane plane{grid, x_mm, {}};
   plane.hu.reserve(static_cast<std::size_t>(grid.width) * static_cast<std::size_t>(grid.height));
+  std::vector<double> ys, line(static_cast<std::size_t>(grid.width * across_y)), sums;
+  for (int column = 0; column < grid.width; ++column)
+    for (int i = 0; i < across_y; ++i)
+      ys.push_back(grid.y_first + (column + (i + 0.5) / across_y - 0.5) * grid.spacing_mm);
+  std::optional<ProfileSampler> profiles;
+  if (ProfileSampler::suits(volume)) profiles.emplace(sample, x_mm, ys);
   for (int row = 0; row < grid.height; ++row) {
-    for (int column = 0; column < grid.width; ++column) {
-      double sum = 0;
-      for (int j = 0; j < across_z; ++j) {
-        const double z = grid.z_first - (row + (j + 0.5) / across_z - 0.5) * grid.spacing_mm;
-        for (int i = 0; i < across_y; ++i)
-          sum += sample({x_mm, grid.y_first + (column + (i + 0.5) / across_y - 0.5) * grid.spacing_mm, z});
-      }
-      plane.hu.push_back(static_cast<float>(sum / (across_y * across_z)));
+    sums.assign(static_cast<std::size_t>(grid.width), 0);
+    for (int j = 0; j < across_z; ++j) {
+      const double z = grid.z_first - (row + (j + 0.5) / across_z - 0.5) * grid.spacing_mm;
+      if (profiles)
+        profiles->line(z, line);
+      else
+        for (std::size_t i = 0; i < ys.size(); ++i) line[i] = sample({x_mm, ys[i], z});
+      const double* value = line.data();
+      for (double& sum : sums)
+        for (int i = 0; i < across_y; ++i) sum += *value++;
     }
+    for (const double sum : sums) plane.hu.push_back(static_cast<float>(sum / (across_y * across_z)));
   }
   return plane;
 }
@@ -153,12 +101,11 @@ std::vector<SourceRange> source_rows(const Volume& volume, const SagittalGrid& g
     SourceRange range{-1, -1};
     for (const double column : {0.0, (grid.width - 1) / 2.0, grid.width - 1.0}) {
       const Vec3 point{x_mm, grid.y_first + column * grid.spacing_mm, grid.z_first - row * grid.spacing_mm};
-      int lower = 0, upper = 0;
-      double weight = 0;
-      if (!sample.bracket(dot(point, volume.normal()), lower, upper, weight)) continue;
-      if (weight == 0) upper = lower;
-      range.first = range.first < 0 ? lower : std::min(range.first, lower);
-      range.last = std::max(range.last, upper);
+      Sampler::Bracket at;
+      if (!sample.bracket(dot(point, volume.normal()), at)) continue;
+      if (at.weight == 0) at.upper = at.lower;
+      range.first = range.first < 0 ? at.lower : std::min(range.first, at.lower);
+      range.last = std::max(range.last, at.upper);
     }
     ranges.push_back(range);
   }

@@ -33,6 +33,12 @@ std::array<double, 12> Volume::affine() const {
 }
 
 Volume load_volume(const Series& series, int threads) {
+  Volume volume;
+  load_volume(series, threads, volume);
+  return volume;
+}
+
+void load_volume(const Series& series, int threads, Volume& volume) {
   require(series.report.verdict != Verdict::refused && !series.slices.empty(),
           "load_volume: the series was refused: {}",
           series.report.reasons.empty() ? "no slices" : series.report.reasons.front());
@@ -46,7 +52,6 @@ Volume load_volume(const Series& series, int threads) {
     std::vector<std::int16_t> probe(plane);
     read_hu(first, probe);
   }
-  Volume volume;
   volume.slices = static_cast<int>(series.slices.size());
   volume.rows = first.rows;
   volume.columns = first.columns;
@@ -54,26 +59,32 @@ Volume load_volume(const Series& series, int threads) {
   volume.column_direction = first.column_direction;
   volume.row_spacing = first.row_spacing;
   volume.column_spacing = first.column_spacing;
+  volume.positions.clear();
+  volume.sources.clear();
   for (const CtSlice& slice : series.slices) {
     volume.positions.push_back(slice.position);
     volume.sources.push_back({slice.sop_uid, slice.file_number, slice.instance_number});
   }
+  volume.hu.clear();  // or a larger volume would begin as a copy of the old one
   volume.hu.resize(plane * series.slices.size());
 
   std::exception_ptr error;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int z = 0; z < volume.slices; ++z) {
-    try {
-      read_hu(series.slices[static_cast<std::size_t>(z)],
-              std::span(volume.hu).subspan(static_cast<std::size_t>(z) * plane, plane));
-    } catch (...) {
-      // An exception must not leave a parallel region.
+#pragma omp parallel num_threads(threads)
+  {
+    HuReader reader;
+#pragma omp for schedule(dynamic)
+    for (int z = 0; z < volume.slices; ++z) {
+      try {
+        reader.read(series.slices[static_cast<std::size_t>(z)],
+                    std::span(volume.hu).subspan(static_cast<std::size_t>(z) * plane, plane));
+      } catch (...) {
+        // An exception must not leave a parallel region.
 #pragma omp critical
-      error = std::current_exception();
+        error = std::current_exception();
+      }
     }
   }
   if (error) std::rethrow_exception(error);
-  return volume;
 }
 
 }  // namespace sagitta::data

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/huge_pages.h"
 #include "data/series.h"
 #include "data/vec3.h"
 
@@ -22,10 +23,10 @@ struct SourceSlice {
 
 struct Volume {
   int slices = 0, rows = 0, columns = 0;
-  std::vector<std::int16_t> hu;                // [slices, rows, columns], at least kAirHu
-  Vec3 row_direction{1, 0, 0};                 // of increasing column index
-  Vec3 column_direction{0, 1, 0};              // of increasing row index
-  double row_spacing = 1, column_spacing = 1;  // mm between rows, between columns
+  std::vector<std::int16_t, HugePages<std::int16_t>> hu;  // [slices, rows, columns], at least kAirHu
+  Vec3 row_direction{1, 0, 0};                            // of increasing column index
+  Vec3 column_direction{0, 1, 0};                         // of increasing row index
+  double row_spacing = 1, column_spacing = 1;             // mm between rows, between columns
   std::vector<Vec3>
       positions;  // [slices] center of voxel (row 0, column 0), LPS mm; ascending along normal()
   std::vector<SourceSlice> sources;  // [slices]
@@ -44,5 +45,8 @@ struct Volume {
 // Decodes all slices with `threads` threads. Throws Error if the series was refused, a slice cannot be
 // decoded, or the volume would exceed 8 GiB.
 Volume load_volume(const Series& series, int threads = 1);
+// The same into `volume`, in whose memory, if it is large enough, the new voxels go: for one study after the
+// other.
+void load_volume(const Series& series, int threads, Volume& volume);
 
 }  // namespace sagitta::data

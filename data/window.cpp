@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "data/grey_level.h"
 #include "tensor/error.h"
 
 namespace sagitta::data {
@@ -32,7 +33,7 @@ std::uint8_t Window::grey(double hu) const {
       function == WindowFunction::linear
           ? (width > 1 ? (hu - (center - 0.5)) / (width - 1) + 0.5 : (hu > center - 0.5 ? 1.0 : 0.0))
           : (hu - center) / width + 0.5;
-  return static_cast<std::uint8_t>(std::lround(std::clamp(level, 0.0, 1.0) * 255));
+  return grey_level(std::clamp(level, 0.0, 1.0) * 255);
 }
 
 Window parse_window(std::string_view text) {

@@ -152,7 +152,7 @@ std::vector<std::string> load_weights(ImageClassifier& model, const fs::path& so
                                       const WeightOptions& options) {
   const std::vector<safetensors::File> files = open_checkpoint(source);
   std::vector<std::string> notes;
-  nn::LoadRules rules;
+  nn::LoadRules rules{.adopt = options.adopt};
   rules.rename = [&model](const std::string& name) { return module_name_of(model.config(), name); };
   if (options.new_head && replaces_head(model, files, notes))
     rules.keep = {model.head_name() + ".weight", model.head_name() + ".bias"};
@@ -165,7 +165,7 @@ std::vector<std::string> load_weights(ImageClassifier& model, const fs::path& so
 
 std::unique_ptr<ImageClassifier> import_model(const fs::path& source, nn::Context& context) {
   auto model = make_classifier(read_model_config(source), context);
-  load_weights(*model, source);
+  load_weights(*model, source, {.adopt = true});
   return model;
 }
 

@@ -26,13 +26,16 @@ ModelConfig read_model_config(const std::filesystem::path& source);
 struct WeightOptions {
   bool new_head = false;  // another number of labels, or no classifier in the file: keep the model's own
   bool resize_positions = false;  // another image size: resample the position embeddings
+  bool adopt = false;             // let parameters lie in the mapped file (nn::LoadRules)
 };
 
 // Fills the model. Returns what was done beyond copying, as sentences for the user.
 std::vector<std::string> load_weights(ImageClassifier& model, const std::filesystem::path& source,
                                       const WeightOptions& options = {});
 
-// read_model_config, make_classifier and a strict load_weights.
+// read_model_config, make_classifier and a strict load_weights. On a CPU the weights stay in the mapped file,
+// which is read where and when the model first uses it; replace such a file by renaming (as export_model
+// does), not by overwriting it.
 std::unique_ptr<ImageClassifier> import_model(const std::filesystem::path& source, nn::Context& context);
 
 // Writes config.json, preprocessor_config.json and model.safetensors, which transformers loads without a

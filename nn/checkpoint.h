@@ -20,6 +20,7 @@ struct FileTensor {
   std::string name;
   Tensor memory;  // a view of a parameter, of rows of it, or a buffer
   FileLayout layout = FileLayout::same;
+  Parameter* whole = nullptr;  // the parameter, if it is all of it
 
   std::vector<std::int64_t> file_shape() const;
 };
@@ -35,6 +36,9 @@ struct LoadRules {
   // Names (the model's) that need not be loaded: they keep their values, and a tensor of the file under that
   // name is left out.
   std::set<std::string> keep = {};
+  // Let parameters lie in the mapped file where they can (File::view), so that nothing is read before it is
+  // used. For a model that is not in an arena yet, from files that nobody else uses.
+  bool adopt = false;
 };
 
 // Fills the model from one or several files (shards). A missing BatchNorm counter `num_batches_tracked`

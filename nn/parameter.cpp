@@ -15,9 +15,9 @@ Parameter::Parameter(Module* owner, std::string name, const Context& context, co
                      ParameterOptions options)
     : name_(std::move(name)),
       options_(std::move(options)),
-      master_(autograd::leaf(zeros(context.backend(), shape, accumulate_dtype(context.dtype())))) {
+      master_(autograd::leaf(Tensor(context.backend(), shape, accumulate_dtype(context.dtype())))) {
   if (is_half(context.dtype()) && !is_norm(options_.role))
-    copy_ = zeros(context.backend(), shape, context.dtype());
+    copy_ = Tensor(context.backend(), shape, context.dtype());
   owner->register_parameter(*this);
 }
 
@@ -35,6 +35,13 @@ autograd::Variable Parameter::variable() const {
 
 void Parameter::refresh_copy() {
   if (copy_) value().backend().convert(value(), copy_);
+}
+
+void Parameter::adopt(Tensor value) {
+  require(value.shape() == shape() && value.dtype() == master_.value().dtype(),
+          "parameter {}: cannot take {} for {}", name_, value.shape(), shape());
+  master_ = autograd::Variable(std::move(value), master_.node());
+  refresh_copy();
 }
 
 void Parameter::rebind(Tensor value, Tensor gradient, Tensor copy) {

@@ -50,7 +50,8 @@ struct ParameterOptions {
 
 class Parameter {
  public:
-  // Registers itself with `owner` under `name`.
+  // Registers itself with `owner` under `name`. The value is unset until initialize(), assign() or a
+  // checkpoint: a large model that is about to be loaded touches no memory.
   Parameter(Module* owner, std::string name, const Context& context, const Shape& shape,
             ParameterOptions options);
   Parameter(const Parameter&) = delete;
@@ -73,6 +74,8 @@ class Parameter {
   void assign(const std::vector<double>& values);
   // Rounds the value into the copy again, after the value was written to directly.
   void refresh_copy();
+  // Takes `value`, of equal shape and dtype, in place of its own memory.
+  void adopt(Tensor value);
   // Moves value, gradient and copy into the given memory of equal shape, keeping the value. `copy` is not
   // looked at when there is none.
   void rebind(Tensor value, Tensor gradient, Tensor copy);

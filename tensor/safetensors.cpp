@@ -18,7 +18,7 @@
 namespace sagitta::safetensors {
 namespace {
 
-// A file mapped into memory for reading.
+// A file mapped into memory for reading; what is written there never reaches the file.
 class Mapping {
  public:
   explicit Mapping(const std::string& path) {
@@ -28,7 +28,7 @@ class Mapping {
     const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
     size_ = regular ? static_cast<std::size_t>(status.st_size) : 0;
     // An empty file cannot be mapped; it stays an empty span.
-    if (size_ > 0) data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (size_ > 0) data_ = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0);
     ::close(descriptor);
     require(regular, "{}: not a regular file, expected a .safetensors file", path);
     require(data_ != MAP_FAILED, "{}: cannot be mapped: {}", path, std::strerror(errno));
@@ -82,6 +82,9 @@ void read_as(const Entry& entry, Tensor& destination) {
   destination.backend().write(values.data(), destination);
 }
 
+constexpr DType kDTypes[] = {DType::f32, DType::f64, DType::bf16, DType::f16,
+                             DType::i32, DType::i64, DType::i16,  DType::u8};
+
 std::string_view dtype_name(DType dtype) {
   switch (dtype) {
     case DType::f32: return "F32";
@@ -132,6 +135,17 @@ const Entry& File::at(std::string_view name) const {
   return *entry;
 }
 
+Tensor File::view(const Entry& entry, Backend& backend) const {
+  if (backend.device().kind != Device::Kind::cpu) return {};
+  for (DType dtype : kDTypes) {
+    if (entry.dtype != dtype_name(dtype)) continue;
+    auto* memory = const_cast<std::byte*>(entry.bytes.data());  // mapped writable
+    if (reinterpret_cast<std::uintptr_t>(memory) % size_of(dtype) != 0) return {};
+    return Tensor(backend, Shape(std::span<const std::int64_t>(entry.shape)), dtype, memory, state_);
+  }
+  return {};
+}
+
 std::int64_t Entry::numel() const {
   std::int64_t product = 1;
   for (std::int64_t extent : shape) product *= extent;  // checked when the file was opened
@@ -170,8 +184,7 @@ template std::vector<std::int16_t> values_of(const Entry&);
 template std::vector<std::uint8_t> values_of(const Entry&);
 
 DType dtype_of(const Entry& entry) {
-  for (DType dtype :
-       {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i32, DType::i64, DType::i16, DType::u8})
+  for (DType dtype : kDTypes)
     if (entry.dtype == dtype_name(dtype)) return dtype;
   require(entry.dtype == "BOOL", "safetensors: {} has dtype {}, which Sagitta does not compute with",
           entry.name, entry.dtype);

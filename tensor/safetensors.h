@@ -44,6 +44,10 @@ class File {
   const Metadata& metadata() const;
   const Entry* find(std::string_view name) const;  // null when there is none
   const Entry& at(std::string_view name) const;    // throws Error when there is none
+  // An entry of this file as a tensor on the mapping itself: nothing is read before it is used, and what is
+  // written to it stays in memory (copy on write) but shows in the entry. Empty unless `backend` computes in
+  // host memory and the entry is of a dtype of Sagitta's and aligned for it.
+  Tensor view(const Entry& entry, Backend& backend) const;
 
  private:
   struct State;

@@ -1,8 +1,9 @@
-// A block of memory owned through the Backend that allocated it.
-// Several tensors (reshapes, row slices, arena views) may share one Storage; it returns to the backend's
-// allocator when the last of them goes.
+// A block of memory owned through the Backend that allocated it, or lent by somebody else, such as a mapped
+// file. Several tensors (reshapes, row slices, arena views) may share one Storage; when the last of them
+// goes, it returns to the backend's allocator, or lets its owner go.
 #pragma once
 #include <cstddef>
+#include <memory>
 
 namespace sagitta {
 
@@ -11,6 +12,8 @@ class Backend;
 class Storage {
  public:
   Storage(Backend& backend, std::size_t bytes);
+  // Memory that `backend` can compute in and that lives as long as `owner`.
+  Storage(Backend& backend, std::byte* data, std::size_t bytes, std::shared_ptr<const void> owner);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -23,6 +26,7 @@ class Storage {
   Backend& backend_;
   std::size_t bytes_;
   std::byte* data_;
+  std::shared_ptr<const void> owner_;  // null: the backend
 };
 
 }  // namespace sagitta

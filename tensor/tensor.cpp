@@ -8,10 +8,22 @@ namespace sagitta {
 Storage::Storage(Backend& backend, std::size_t bytes)
     : backend_(backend), bytes_(bytes), data_(static_cast<std::byte*>(backend.allocate(bytes))) {}
 
-Storage::~Storage() { backend_.release(data_, bytes_); }
+Storage::Storage(Backend& backend, std::byte* data, std::size_t bytes, std::shared_ptr<const void> owner)
+    : backend_(backend), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
+
+Storage::~Storage() {
+  if (!owner_) backend_.release(data_, bytes_);
+}
 
 Tensor::Tensor(Backend& backend, const Shape& shape, DType dtype)
     : storage_(std::make_shared<Storage>(backend, static_cast<std::size_t>(shape.numel()) * size_of(dtype))),
+      shape_(shape),
+      dtype_(dtype) {}
+
+Tensor::Tensor(Backend& backend, const Shape& shape, DType dtype, std::byte* memory,
+               std::shared_ptr<const void> owner)
+    : storage_(std::make_shared<Storage>(
+          backend, memory, static_cast<std::size_t>(shape.numel()) * size_of(dtype), std::move(owner))),
       shape_(shape),
       dtype_(dtype) {}
 

@@ -21,6 +21,9 @@ class Tensor {
   Tensor() = default;  // empty: no storage, false as a condition
   // Uninitialized memory for `shape` elements.
   Tensor(Backend& backend, const Shape& shape, DType dtype);
+  // On memory lent by `owner`; aligned for the dtype, and writable.
+  Tensor(Backend& backend, const Shape& shape, DType dtype, std::byte* memory,
+         std::shared_ptr<const void> owner);
 
   explicit operator bool() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

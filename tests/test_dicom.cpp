@@ -1,6 +1,8 @@
 // DICOM files in and out: transfer syntaxes, Hounsfield units, headers, errors, multi-frame files.
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dctk.h>
+#include <algorithm>
+#include <numeric>
 
 #include "data/dicom_reader.h"
 #include "data/jpeg_stream.h"
@@ -155,6 +157,20 @@ TEST_CASE("stored words become Hounsfield units") {
     StoredFormat format{.bits_stored = 12, .high_bit = 11, .padding_low = 63536, .padding_high = 63536};
     CHECK(format.hu(63536) == kAirHu);
     CHECK(format.hu(63536 & 0xfff) == (63536 & 0xfff));
+  }
+}
+
+TEST_CASE("the table of a format holds the formula's value of every word, also after another format") {
+  std::vector<std::uint16_t> words(1 << 16);
+  std::iota(words.begin(), words.end(), std::uint16_t{0});
+  std::vector<std::int16_t> hu(words.size());
+  HuTable table;
+  for (const StoredFormat& format :
+       {StoredFormat{}, StoredFormat{.bits_stored = 12, .high_bit = 11, .slope = 0.5, .intercept = -1024},
+        StoredFormat{.is_signed = true, .padding_low = -2000, .padding_high = -1990, .slope = 1.3},
+        StoredFormat{.is_signed = true, .padding_low = -2000, .padding_high = -1990, .slope = 1.4}}) {
+    table.convert(format, words, hu);
+    CHECK(std::ranges::equal(words, hu, {}, [&](std::uint16_t word) { return format.hu(word); }));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "models/checkpoint_names.h"
+#include "nn/arena.h"
 #include "nn/checkpoint.h"
 #include "nn/init.h"
 #include "tensor/error.h"
@@ -321,6 +322,35 @@ TEST_CASE("models: export and import are inverse, and exporting replaces atomica
   CHECK(same_values(*import_model(folder / "out", context), *last));
   CHECK_THROWS_AS(export_model(*other, default_preprocessor(other->config()), folder / "out"), Error);
   CHECK(contains(import_error(folder / "out"), "config.json: no such file"));
+}
+
+TEST_CASE("models: an imported model lies in its file, changes apart from it, and may outlive it") {
+  const TempFolder folder;
+  nn::Context context(cpu_backend());
+  const auto expected = import_model(golden_folder("vit"), context);
+  fs::copy(golden_folder("vit"), folder / "vit");
+  const auto before = testing::read_bytes(folder / "vit/model.safetensors");
+  const std::size_t in_use = cpu_backend().memory_use().in_use;
+  auto model = import_model(folder / "vit", context);
+  std::size_t values = 0;
+  for (const auto& named : model->named_parameters()) values += named.parameter->value().bytes();
+  CHECK(cpu_backend().memory_use().in_use - in_use < values * 2 / 3);  // the fused and the permuted ones
+  const auto other = import_model(folder / "vit", context);
+  for (const auto& named : model->named_parameters()) {
+    Tensor value = named.parameter->value();
+    cpu_backend().fill(value, 3);
+  }
+  CHECK(testing::read_bytes(folder / "vit/model.safetensors") == before);
+  CHECK(same_values(*other, *expected));
+  fs::remove_all(folder / "vit");
+  CHECK(same_values(*other, *expected));
+  // Into an arena, whose memory a resumed run loads into, nothing is adopted.
+  nn::ParameterArena arena(*model, 0, nn::DecayPolicy::all);
+  load_weights(*model, golden_folder("vit"));
+  CHECK(same_values(*model, *expected));
+  CHECK(arena.values().bytes() >= values);
+  for (const auto& named : model->named_parameters())
+    CHECK(named.parameter->value().raw() >= arena.values().raw());
 }
 
 TEST_CASE("models: pixels of the wrong shape are refused") {

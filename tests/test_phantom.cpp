@@ -218,6 +218,18 @@ TEST_CASE(
   CHECK_THROWS_AS(write_phantom(options, [](int) {}), sagitta::Error);
 }
 
+TEST_CASE("phantom: a data set in one transfer syntax") {
+  const TempFolder folder;
+  PhantomOptions options{.out = folder / "d", .studies = 2, .scan = {.size = 64, .step_mm = 5}, .jobs = 1};
+  options.syntax = TransferSyntax::rle;
+  write_phantom(options, [](int) {});
+  std::map<std::string, int> syntaxes;
+  for (const auto& study : std::filesystem::directory_iterator(folder / "d/train_images"))
+    for (const CtSlice& slice : scan_folder(study.path()).slices) ++syntaxes[slice.transfer_syntax];
+  REQUIRE(syntaxes.size() == 1);
+  CHECK(syntaxes.begin()->first == "RLE Lossless");
+}
+
 TEST_CASE("phantom: options out of range are refused") {
   const TempFolder folder;
   const auto refuse = [&](auto change) {

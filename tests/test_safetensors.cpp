@@ -304,3 +304,30 @@ TEST_CASE("safetensors: tensors survive a round trip bit for bit") {
   Tensor wrong(cpu, {3, 5, 4}, DType::f32);
   CHECK_THROWS_WITH(st::read_into(file.at("floats"), wrong), doctest::Contains("expected [3, 5, 4]"));
 }
+
+TEST_CASE("safetensors: a view lies in the file, and what is written to it never reaches the file") {
+  const TempFolder folder;
+  Backend& cpu = cpu_backend();
+  const std::vector<float> values{1, 2, 3, 4};
+  const std::filesystem::path path = folder / "v.safetensors";
+  st::write(path, {st::source_of("a", from_host(cpu, {2, 2}, values)),
+                   st::source_of("odd", from_host(cpu, {1}, std::vector<std::uint8_t>{7}))});
+  const auto before = sagitta::testing::read_bytes(path);
+  Tensor view;
+  {
+    const st::File file = st::File::open(path);
+    view = file.view(file.at("a"), cpu);
+    CHECK(static_cast<const void*>(view.raw()) == static_cast<const void*>(file.at("a").bytes.data()));
+    st::Entry misaligned = file.at("a");
+    misaligned.bytes = misaligned.bytes.subspan(1);
+    CHECK(!file.view(misaligned, cpu));
+    misaligned.dtype = "F8_E4M3";
+    CHECK(!file.view(misaligned, cpu));
+  }
+  // The mapping lives as long as the tensor does, the file gone or not.
+  CHECK(to_host<float>(view) == values);
+  cpu.fill(view, 9);
+  CHECK(sagitta::testing::read_bytes(path) == before);
+  std::filesystem::remove(path);
+  CHECK(to_host<float>(view) == std::vector<float>(4, 9));
+}

@@ -132,10 +132,11 @@ void reslice_all(const ResliceOptions& options, const std::vector<StudyInput>& s
   std::exception_ptr failure;
   std::mutex failure_mutex;
   const auto work = [&] {
+    data::Volume volume;
     for (std::size_t i; (i = next++) < to_do.size();) {
       try {
         Json& record = records[to_do[i]];
-        record = reslice_study(studies[to_do[i]], options);
+        record = reslice_study(studies[to_do[i]], options, volume);
         if (record["verdict"] == "refused")
           progress.note(fmt::format("refused {}: {}", record["study"].get<std::string>(),
                                     record["reasons"][0].get<std::string>()));

@@ -5,7 +5,6 @@
 
 #include "data/image.h"
 #include "data/sagittal.h"
-#include "data/volume.h"
 #include "tensor/atomic_file.h"
 #include "tensor/error.h"
 
@@ -66,9 +65,12 @@ Json source_map(const data::Volume& volume, const data::SagittalGrid& grid, doub
       {"columns", {"sop_uid", "file_number", "instance_number", "z_mm"}}, {"slices", slices}, {"rows", rows}};
 }
 
-data::Image interleave(const data::SagittalGrid& grid,
-                       const std::vector<std::vector<std::uint8_t>>& channels) {
+data::Image interleave(const data::SagittalGrid& grid, std::vector<std::vector<std::uint8_t>> channels) {
   data::Image image{grid.width, grid.height, static_cast<int>(channels.size()), {}};
+  if (channels.size() == 1) {
+    image.pixels = std::move(channels.front());
+    return image;
+  }
   image.pixels.reserve(channels.front().size() * channels.size());
   for (std::size_t i = 0; i < channels.front().size(); ++i)
     for (const auto& channel : channels) image.pixels.push_back(channel[i]);
@@ -94,7 +96,7 @@ std::vector<data::Image> make_pictures(const data::Volume& volume, const data::S
     const data::SagittalPlane plane = cut_sagittal(volume, grid, x);
     std::vector<std::vector<std::uint8_t>> channels;
     for (const data::Window& window : options.windows) channels.push_back(to_grey(plane.hu, window));
-    pictures.push_back(interleave(grid, channels));
+    pictures.push_back(interleave(grid, std::move(channels)));
   }
   return pictures;
 }
@@ -105,14 +107,18 @@ struct Cut {
 };
 
 // Fills `record`; returns no pictures if the study is refused.
-Cut read_and_cut(const StudyInput& study, const ResliceOptions& options, Json& record) {
+Cut read_and_cut(const StudyInput& study, const ResliceOptions& options, Json& record, data::Volume& volume) {
   data::Series series = data::read_series(study.folder, options.policy);
   describe(series, record);
   if (series.report.verdict == data::Verdict::refused) return {};
-  const data::Volume volume = load_volume(series);
-  const auto [low, high] = std::minmax_element(volume.hu.begin(), volume.hu.end());
-  record["hu"] = {{"min", *low}, {"max", *high}};
-  require(*high > 0, "the images show nothing but air (highest value {} HU)", *high);
+  load_volume(series, 1, volume);
+  std::int16_t low = volume.hu.front(), high = low;
+  for (const std::int16_t value : volume.hu) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  record["hu"] = {{"min", low}, {"max", high}};
+  require(high > 0, "the images show nothing but air (highest value {} HU)", high);
 
   const data::Midline midline = find_midline(volume);
   if (!midline.found)
@@ -154,12 +160,13 @@ nlohmann::ordered_json settings_json(const ResliceOptions& options) {
   return settings;
 }
 
-nlohmann::ordered_json reslice_study(const StudyInput& study, const ResliceOptions& options) {
+nlohmann::ordered_json reslice_study(const StudyInput& study, const ResliceOptions& options,
+                                     data::Volume& volume) {
   Json record = {{"study", study.name}, {"verdict", "refused"}, {"reasons", Json::array()}};
   record["planes_x_mm"] = Json::array();
   Cut cut;
   try {
-    cut = read_and_cut(study, options, record);
+    cut = read_and_cut(study, options, record, volume);
   } catch (const Error& error) {
     record["verdict"] = "refused";
     record["reasons"].insert(record["reasons"].begin(), error.what());

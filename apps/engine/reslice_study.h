@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/engine/reslice.h"
+#include "data/volume.h"
 
 namespace sagitta::apps {
 
@@ -19,8 +20,10 @@ nlohmann::ordered_json settings_json(const ResliceOptions& options);
 
 // Reads, checks and cuts the study and writes slices/<name>/. Returns its record: verdict, reasons, spacing,
 // tilt, ..., and `planes_x_mm`, the position of each written slice (empty if refused). Throws only if the
-// output cannot be written; whatever is wrong with the input is a refusal.
-nlohmann::ordered_json reslice_study(const StudyInput& study, const ResliceOptions& options);
+// output cannot be written; whatever is wrong with the input is a refusal. `volume` is memory to work in,
+// which a thread keeps from study to study.
+nlohmann::ordered_json reslice_study(const StudyInput& study, const ResliceOptions& options,
+                                     data::Volume& volume);
 
 // The record of a study that an earlier run finished; null if there is none, or its pictures are not all
 // there.

@@ -1,0 +1,77 @@
+#include "bench/rounds.h"
+
+#include <array>
+#include <cstdio>
+
+#include "bench/machine.h"
+#include "tensor/error.h"
+
+namespace sagitta::bench {
+
+using Json = nlohmann::ordered_json;
+
+Outcome run_command(const std::string& command) {
+  const double start = seconds_now();
+  FILE* pipe = popen(command.c_str(), "r");
+  require(pipe != nullptr, "cannot run: {}", command);
+  std::string last;
+  std::array<char, 65536> buffer{};
+  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) last = buffer.data();
+  const int status = pclose(pipe);
+  Outcome outcome;
+  outcome.seconds = seconds_now() - start;
+  require(status == 0, "failed: {}", command);
+  outcome.json = Json::parse(last, nullptr, false);
+  if (outcome.json.is_discarded()) outcome.json = nullptr;
+  return outcome;
+}
+
+namespace {
+
+Json table(const Contest& contest, const std::string& key,
+           const std::vector<std::vector<Outcome>>& outcomes) {
+  Json rows = Json::array();
+  fmt::print("\n{}{}\n{:<36}{:>12}{:>18}{:>14}\n", contest.title, contest.keys.size() > 1 ? ": " + key : "",
+             "", "seconds", contest.unit + "/s", "times ours");
+  double ours = 0;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    const Contender& contender = contest.contenders[i];
+    std::vector<double> seconds;
+    for (const Outcome& outcome : outcomes[i])
+      seconds.push_back(contender.whole_process ? outcome.seconds : outcome.json[key].get<double>());
+    const double middle = median(seconds);
+    if (i == 0) ours = middle;
+    fmt::print("{:<36}{:>12.4f}{:>18.2f}{:>14.2f}\n", contender.name, middle, contest.work / middle,
+               middle / ours);
+    rows.push_back(
+        {{"name", contender.name}, {"seconds", seconds}, {"median", middle}, {"times_ours", middle / ours}});
+  }
+  std::fflush(stdout);
+  return rows;
+}
+
+}  // namespace
+
+Json run(const Contest& contest, int rounds) {
+  std::vector<std::vector<Outcome>> outcomes(contest.contenders.size());
+  for (int round = 0; round < rounds; ++round) {
+    for (std::size_t i = 0; i < contest.contenders.size(); ++i) {
+      const Contender& contender = contest.contenders[i];
+      if (!contender.before.empty()) run_command(contender.before);
+      outcomes[i].push_back(run_command(contender.command));
+      const Json& json = outcomes[i].back().json;
+      for (const std::string& key : contest.keys)
+        require(contender.whole_process || (json.is_object() && json.contains(key)), "no \"{}\" from: {}",
+                key, contender.command);
+    }
+  }
+  Json result{{"title", contest.title}, {"unit", contest.unit}, {"work", contest.work}};
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    result["commands"].push_back({{"name", contest.contenders[i].name},
+                                  {"command", contest.contenders[i].command},
+                                  {"last_answer", outcomes[i].back().json}});
+  for (const std::string& key : contest.keys) result[key] = table(contest, key, outcomes);
+  return result;
+}
+
+}  // namespace sagitta::bench
