@@ -33,7 +33,10 @@ class Benchmark {
       : options_(options), bin_(self.parent_path()), self_(self.string()) {}
 
   Json run() {
-    Json result{{"machine", bench::machine_name()}, {"date", bench::today()}, {"studies", options_.studies}, {"rounds", options_.rounds}};
+    Json result{{"machine", bench::machine_name()},
+                {"date", bench::today()},
+                {"studies", options_.studies},
+                {"rounds", options_.rounds}};
     for (const std::string& part : options_.parts) {
       if (part == "reslice") result[part] = reslice();
       if (part == "import") result[part] = import();

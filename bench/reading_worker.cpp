@@ -26,8 +26,11 @@ Json time_import(const std::filesystem::path& path) {
 
 Json time_loader(const LoaderRun& run) {
   const data::SliceSet slices = data::read_slice_set(run.slices);
-  data::LoaderOptions options{
-      .batch_size = 24, .image_size = run.size, .shuffle = true, .threads = run.threads};
+  data::LoaderOptions options;
+  options.batch_size = 24;
+  options.image_size = run.size;
+  options.shuffle = true;
+  options.threads = run.threads;
   if (run.augment)
     options.augment = {
         .rotation_degrees = 10, .scale = 0.15, .shift = 0.1, .brightness = 0.1, .contrast = 0.2};

@@ -15,8 +15,8 @@ inline constexpr std::int16_t kAirHu = -1024;
 struct StoredFormat {
   int bits_stored = 16, high_bit = 15;
   bool is_signed = false;
-  std::optional<int> padding_low,
-      padding_high;                 // PixelPaddingValue .. RangeLimit, inclusive, in stored units
+  // PixelPaddingValue .. RangeLimit, inclusive, in stored units.
+  std::optional<int> padding_low = {}, padding_high = {};
   double slope = 1, intercept = 0;  // HU = slope * stored + intercept
 
   bool operator==(const StoredFormat&) const = default;
