@@ -52,11 +52,6 @@ struct RunningStatistics {
 // relu?(batch_norm(x [..,C]) + residual?), gamma and beta [C]; params.relu switches the ReLU.
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, const Variable& residual,
                     RunningStatistics& statistics, const BatchNormParams& params);
-// The same after conv2d(x, weight), with the running statistics, in one sweep. For evaluation: gradients must
-// be off.
-Variable conv2d_batch_norm(const Variable& x, const Variable& weight, const Variable& gamma,
-                           const Variable& beta, const Variable& residual,
-                           const RunningStatistics& statistics, const ConvNormParams& params);
 Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta,
                     double eps);  // over the last axis
 // {x + residual, layer_norm(x + residual)}: the residual stream and its normalized form in one pass.

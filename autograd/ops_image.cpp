@@ -1,5 +1,6 @@
 // Ops on images [N,H,W,C]: convolution and pooling.
 #include "autograd/checks.h"
+#include "autograd/inference.h"
 #include "autograd/ops.h"
 
 namespace sagitta::autograd {

@@ -1,5 +1,6 @@
 #include "nn/batch_norm.h"
 
+#include "autograd/inference.h"
 #include "autograd/recompute.h"
 
 namespace sagitta::nn {
