@@ -1,5 +1,7 @@
 #include "data/loader.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -31,6 +33,7 @@ std::int64_t Loader::batches_per_epoch() const {
 }
 
 void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
+  if (stands_at(epoch, first_batch)) return;
   stop();
   epoch_ = epoch;
   order_ =
@@ -42,6 +45,11 @@ void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   for (int i = 0; i < std::max(1, options_.threads); ++i) threads_.emplace_back([this] { work(); });
 }
 
+bool Loader::stands_at(std::int64_t epoch, std::int64_t batch) {
+  const std::lock_guard lock(mutex_);
+  return !threads_.empty() && !stopping_ && epoch == epoch_ && batch == next_to_give_;
+}
+
 std::optional<Batch> Loader::next() {
   if (next_to_give_ >= batches_per_epoch()) return std::nullopt;
   std::unique_lock lock(mutex_);
@@ -49,7 +57,8 @@ std::optional<Batch> Loader::next() {
   if (failure_) std::rethrow_exception(failure_);
   Batch batch = std::move(ready_.extract(next_to_give_).mapped());
   ++next_to_give_;
-  consumed_.notify_all();
+  lock.unlock();  // or who is woken would wait for the lock at once
+  consumed_.notify_one();
   return batch;
 }
 
@@ -65,6 +74,9 @@ void Loader::stop() {
 }
 
 void Loader::work() {
+  // Where training computes on the same processors, a thread that is woken to load must not push it aside.
+  const sched_param priority{};
+  sched_setscheduler(0, SCHED_BATCH, &priority);
   // Two batches ahead per thread: enough to hide a slow one, little memory.
   const auto ahead = static_cast<std::int64_t>(2 * std::max(1, options_.threads));
   while (true) {

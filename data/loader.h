@@ -46,12 +46,15 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   std::int64_t batches_per_epoch() const;
-  // Begins an epoch at its batch `first_batch` (a resumed run skips what it has seen).
+  // Begins an epoch at its batch `first_batch` (a resumed run skips what it has seen). Where the loader
+  // stands there already, nothing happens: an epoch may be begun early, to have its first batches when they
+  // are needed.
   void start(std::int64_t epoch, std::int64_t first_batch = 0);
   // The next batch, or nothing at the end of the epoch. Rethrows what a thread ran into (a damaged picture).
   std::optional<Batch> next();
 
  private:
+  bool stands_at(std::int64_t epoch, std::int64_t batch);
   void stop();
   void work();
   Batch load(std::int64_t batch) const;

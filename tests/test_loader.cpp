@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "data/loader.h"
 #include "temp_folder.h"
@@ -133,6 +134,23 @@ TEST_CASE("an epoch shows every slice once, in an order of its own, and can star
   dropping.drop_last = true;
   Loader whole(set, dropping);
   CHECK(epoch_of(whole, 0).size() == 2);
+}
+
+TEST_CASE("an epoch that was begun early is not begun again, but one that failed is") {
+  const TempFolder folder;
+  const SliceSet set = make_set(folder, 10);
+  Loader loader(set, options_for(2));  // four batches ahead: more than there are
+  const auto expected = epoch_of(loader, 1);
+  loader.start(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  for (const SliceRecord& record : set.records) std::filesystem::remove(folder / record.file);
+  const auto batches = epoch_of(loader, 1);
+  REQUIRE(batches.size() == expected.size());
+  for (std::size_t i = 0; i < batches.size(); ++i) CHECK(batches[i].pixels == expected[i].pixels);
+
+  CHECK_THROWS_AS(epoch_of(loader, 2), Error);
+  make_set(folder, 10);
+  CHECK(epoch_of(loader, 2).size() == expected.size());
 }
 
 TEST_CASE("mirroring is left to the device: the batch says which pictures, and the bytes do not change") {

@@ -152,7 +152,12 @@ void Trainer::resume() {
 
 void Trainer::run() {
   model_.train();
-  while (position_.epoch < options_.epochs) finish_epoch(train_epoch());
+  while (position_.epoch < options_.epochs) {
+    const double training_loss = train_epoch();
+    // The next epoch's first batches are made while this one is validated.
+    if (position_.epoch + 1 < options_.epochs) loader_.start(position_.epoch + 1);
+    finish_epoch(training_loss);
+  }
   const MemoryUse memory = context_.backend().memory_use();
   fmt::print("best epoch {} with validation loss {:.5f}: {}\npeak tensor memory {:.0f} MB\n",
              position_.best_epoch + 1, position_.best_validation_loss, run_.best().string(),
