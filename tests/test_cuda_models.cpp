@@ -27,7 +27,8 @@ Case resnet18() {
   models::ModelConfig config = models::config_for("resnet-18");
   config.image_size = 64;
   config.labels = models::default_labels(kLabels);
-  return {config, false, 2e-4};
+  // A batch norm over 16 values magnifies rounding: at twice this rate ten steps turn 1e-7 into 1e-4.
+  return {config, false, 1e-4};
 }
 
 Case vit_tiny() {
