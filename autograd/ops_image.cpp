@@ -54,10 +54,10 @@ Tensor conv2d_output(const Variable& x, const Variable& weight, const Conv2dPara
 }  // namespace
 
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dParams& params) {
-  const Shape& w = weight.shape();
-  require(!bias || bias.shape() == Shape{w[0]}, "conv2d: bias is {}, expected [{}]", bias.shape(), w[0]);
-  require_dtype("conv2d", x.value().dtype(), {&weight, &bias});
   Tensor y = conv2d_output(x, weight, params);
+  const Shape channels{weight.shape()[0]};
+  require(!bias || bias.shape() == channels, "conv2d: bias is {}, expected {}", bias.shape(), channels);
+  require_dtype("conv2d", x.value().dtype(), {&weight, &bias});
   y.backend().conv2d(params, x.value(), weight.value(), y);
   if (bias) y.backend().add_bias(y, bias.value(), y);
   return record(y, {x, weight, bias}, Conv2d{params, x.value(), weight.value()});
@@ -68,12 +68,12 @@ Variable conv2d_batch_norm(const Variable& x, const Variable& weight, const Vari
                            const RunningStatistics& statistics, const ConvNormParams& params) {
   require(!gradients_enabled(),
           "conv2d_batch_norm: has no gradient; call conv2d and batch_norm, or hold a NoGradient");
-  require_dtype("conv2d_batch_norm", x.value().dtype(), {&weight, &residual});
-  require_dtype("conv2d_batch_norm", accumulate_dtype(x.value().dtype()), {&gamma, &beta});
+  Tensor y = conv2d_output(x, weight, params.conv);
   const Shape channels{weight.shape()[0]};
   require(gamma.shape() == channels && beta.shape() == channels,
           "conv2d_batch_norm: gamma is {} and beta {}, expected {}", gamma.shape(), beta.shape(), channels);
-  Tensor y = conv2d_output(x, weight, params.conv);
+  require_dtype("conv2d_batch_norm", x.value().dtype(), {&weight, &residual});
+  require_dtype("conv2d_batch_norm", accumulate_dtype(x.value().dtype()), {&gamma, &beta});
   require(!residual || residual.shape() == y.shape(), "conv2d_batch_norm: residual is {}, expected {}",
           residual.shape(), y.shape());
   y.backend().conv2d_batch_norm(params, x.value(), weight.value(), gamma.value(), beta.value(),

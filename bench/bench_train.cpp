@@ -74,10 +74,7 @@ Json run_process(const std::string& label, const std::vector<std::string>& comma
   if (!bench::wait_until_idle(idle_wait) && idle_wait > 0)
     fmt::print(stderr, "other processes keep the machine busy: the figures will be low\n");
   const bench::CpuTime before = bench::cpu_time();
-  bench::Process process(command, environment);
-  std::string last;
-  while (const std::optional<std::string> line = process.read_line()) last = *line;
-  const int code = process.wait();
+  const auto [last, code] = bench::run_to_end(command, environment);
   const double others = bench::others_between(before, bench::cpu_time());
   Json json = Json::parse(last, nullptr, false);
   if (json.is_object() && json.contains("error")) fail("{}: {}", label, json["error"].dump());

@@ -88,4 +88,12 @@ int Process::wait() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+Ending run_to_end(const std::vector<std::string>& command, const Environment& environment) {
+  Process process(command, environment);
+  Ending ending;
+  while (const std::optional<std::string> line = process.read_line()) ending.last_line = *line;
+  ending.code = process.wait();
+  return ending;
+}
+
 }  // namespace sagitta::bench

@@ -39,4 +39,11 @@ class Process {
   std::unique_ptr<std::FILE, Close> input_, output_;
 };
 
+// A program's last line of output and its exit code, as wait() gives it.
+struct Ending {
+  std::string last_line;
+  int code;
+};
+Ending run_to_end(const std::vector<std::string>& command, const Environment& environment = {});
+
 }  // namespace sagitta::bench

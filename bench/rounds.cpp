@@ -1,9 +1,9 @@
 #include "bench/rounds.h"
 
-#include <array>
 #include <cstdio>
 
 #include "bench/machine.h"
+#include "bench/process.h"
 #include "tensor/error.h"
 
 namespace sagitta::bench {
@@ -12,16 +12,11 @@ using Json = nlohmann::ordered_json;
 
 Outcome run_command(const std::string& command) {
   const double start = seconds_now();
-  FILE* pipe = popen(command.c_str(), "r");
-  require(pipe != nullptr, "cannot run: {}", command);
-  std::string last;
-  std::array<char, 65536> buffer{};
-  while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) last = buffer.data();
-  const int status = pclose(pipe);
+  const Ending ending = run_to_end({"/bin/sh", "-c", command});
   Outcome outcome;
   outcome.seconds = seconds_now() - start;
-  require(status == 0, "failed: {}", command);
-  outcome.json = Json::parse(last, nullptr, false);
+  require(ending.code == 0, "failed: {}", command);
+  outcome.json = Json::parse(ending.last_line, nullptr, false);
   if (outcome.json.is_discarded()) outcome.json = nullptr;
   return outcome;
 }

@@ -2,6 +2,7 @@
 
 #include "autograd/inference.h"
 #include "autograd/recompute.h"
+#include "tensor/error.h"
 
 namespace sagitta::nn {
 
@@ -30,6 +31,7 @@ autograd::Variable BatchNorm::operator()(const autograd::Variable& x, const Fuse
 
 autograd::Variable BatchNorm::after(const Conv2d& convolution, const autograd::Variable& x,
                                     const Fused& fused) {
+  require(!convolution.bias, "BatchNorm::after: a convolution with a bias has one too many; make it without");
   return autograd::conv2d_batch_norm(x, convolution.weight, weight, bias, fused.residual,
                                      {running_mean.value(), running_var.value()},
                                      {.conv = convolution.params(), .eps = eps_, .relu = fused.relu});

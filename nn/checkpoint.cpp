@@ -27,10 +27,12 @@ void swap_inner(std::span<const std::byte> source, std::byte* target, std::int64
                 std::size_t size) {
   const auto rows = static_cast<std::size_t>(a), columns = static_cast<std::size_t>(b);
   const std::size_t outer = source.size() / size / std::max<std::size_t>(1, rows * columns);
-  if (size == 4)
-    swap_inner<std::uint32_t>(source.data(), target, outer, rows, columns);
-  else
-    swap_inner<std::uint64_t>(source.data(), target, outer, rows, columns);
+  switch (size) {
+    case 2: return swap_inner<std::uint16_t>(source.data(), target, outer, rows, columns);
+    case 4: return swap_inner<std::uint32_t>(source.data(), target, outer, rows, columns);
+    case 8: return swap_inner<std::uint64_t>(source.data(), target, outer, rows, columns);
+    default: fail("checkpoint: a kernel of {}-byte elements has no other layout", size);
+  }
 }
 
 std::vector<std::byte> swapped(std::span<const std::byte> source, std::int64_t a, std::int64_t b,

@@ -10,9 +10,8 @@ namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
-constexpr std::int64_t kEnoughTasks = 16;  // for a handful of threads to share evenly
-constexpr std::int64_t kSmallestSplit = 1024;
-constexpr std::int64_t kColumnUnit = 96;  // whole panels of every instruction set and dtype
+constexpr std::int64_t kEnoughTasks = 16;      // for a handful of threads to share evenly
+constexpr std::int64_t kSmallestSplit = 1024;  // terms of a sum that are worth adding up apart
 constexpr std::int64_t kPartialElements = std::int64_t{1} << 21;
 constexpr std::int64_t kSerialWork =
     100000;  // multiplications that one thread finishes before others wake up

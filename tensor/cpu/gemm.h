@@ -2,8 +2,9 @@
 // high-performance matrix multiplication" (2008). linear, convolution, its two gradients and attention differ
 // only in the sources they pack (gemm_pack.h), in where the rows of C lie, and in the epilogue that sees a
 // finished block while it is in the cache. C is cut into blocks, each computed by one thread; the summed axis
-// is split only where C has too few blocks, with a fixed order of additions. Invariant: the cut depends on
-// the extents only, so the result does not depend on threads.
+// is split only where C has too few blocks, with a fixed order of additions. Invariant: how a sum is split
+// depends on the extents only (how C is cut into blocks may depend on the number of threads), so the result
+// does not depend on threads.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -45,7 +46,8 @@ struct NoEpilogue {
 inline constexpr std::int64_t kPackedRows =
     10 * kTileRows;  // rows of A packed at a time: they stay in the L2 cache
 inline constexpr std::int64_t kBlockRows = 8 * kPackedRows;
-inline constexpr std::int64_t kBlockColumns = 512;
+inline constexpr std::int64_t kColumnUnit = 96;  // whole panels of every instruction set and dtype
+inline constexpr std::int64_t kBlockColumns = 6 * kColumnUnit;
 template <class T>
 constexpr std::int64_t packed_columns(std::int64_t columns) {
   return round_up(columns, static_cast<std::int64_t>(kTileColumns<T>));
@@ -200,6 +202,19 @@ constexpr std::int64_t block_scratch() {
   return (kPackedRows + packed_columns<T>(kBlockColumns)) * kMaxDepth;
 }
 
+// Rows [0, rows) and columns [j, j + width) of C, where width is that of one panel at most: calls
+// f.operator()<Rows, Vectors>(i, tile) for every tile, from row i.
+template <class T, class F>
+void for_tiles(T* const* c_rows, std::int64_t rows, std::int64_t column, std::int64_t width, bool accumulate,
+               const F& f) {
+  for (std::int64_t i = 0; i < rows; i += kTileRows) {
+    const int height = static_cast<int>(std::min<std::int64_t>(kTileRows, rows - i));
+    const TileC<T> tile{c_rows + i, column, height, static_cast<int>(width), accumulate};
+    with_tile<T>(height, tile.width,
+                 [&]<int Rows, int Vectors>() { f.template operator()<Rows, Vectors>(i, tile); });
+  }
+}
+
 // One block of C on one thread: c[rows][columns] (+)= the terms [k_begin, k_end) of the sum. The block has at
 // most kBlockRows rows and, with OwnPanels, kBlockColumns columns. epilogue(part) runs once for every
 // finished part of the block, which is then in the cache.
@@ -237,18 +252,15 @@ void multiply_block(const Block& block, std::int64_t k_begin, std::int64_t k_end
       T* c_rows[kPackedRows];
       for (std::int64_t r = 0; r < count; ++r) c_rows[r] = c.at(block.row_begin + i0 + r);
       for (std::int64_t j = 0; j < columns; j += kTileColumns<T>) {
-        const int width = static_cast<int>(std::min<std::int64_t>(kTileColumns<T>, columns - j));
-        for (std::int64_t i = 0; i < count; i += kTileRows) {
-          const int height = static_cast<int>(std::min<std::int64_t>(kTileRows, count - i));
-          const TileC<T> tile{c_rows + i, block.column_begin + j, height, width, accumulate || step > 0};
-          with_tile<T>(height, width, [&]<int TileHeight, int Vectors>() {
-            left.template tile<TileHeight>(i, [&](const auto& operand) {
-              ahead.take(depth, [&](const auto& fetch) {
-                multiply_tile<T, TileHeight, Vectors>(depth, operand, right.tile(j), tile, fetch);
-              });
-            });
-          });
-        }
+        const std::int64_t width = std::min<std::int64_t>(kTileColumns<T>, columns - j);
+        for_tiles<T>(c_rows, count, block.column_begin + j, width, accumulate || step > 0,
+                     [&]<int Height, int Vectors>(std::int64_t i, const TileC<T>& tile) {
+                       left.template tile<Height>(i, [&](const auto& operand) {
+                         ahead.take(depth, [&](const auto& fetch) {
+                           multiply_tile<T, Height, Vectors>(depth, operand, right.tile(j), tile, fetch);
+                         });
+                       });
+                     });
         if (step + 1 == steps.count)
           epilogue(Block{block.row_begin + i0, block.row_begin + i0 + count, block.column_begin + j,
                          block.column_begin + j + width});

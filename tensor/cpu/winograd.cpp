@@ -179,31 +179,29 @@ void pack_kernels(WinogradPass pass, std::int64_t outputs, std::int64_t inputs, 
   });
 }
 
-// c [rows][columns] = a [rows][depth] b, rows a multiple of the tile or padded to it.
+constexpr std::int64_t kBlockBytes = 600000;  // of transformed tiles and their products: within the L2 cache
+constexpr std::int64_t kMostTiles = 8 * kTileRows;
+
+// c [rows][columns] = a [rows][depth] b for at most kMostTiles rows, of which a has whole kernel tiles.
 template <class T>
 void multiply_plane(std::int64_t rows, std::int64_t columns, std::int64_t depth, const T* a,
                     std::int64_t a_stride, const T* panels, T* c, std::int64_t c_stride) {
+  T* c_rows[kMostTiles];
+  for (std::int64_t r = 0; r < rows; ++r) c_rows[r] = c + r * c_stride;
   for (std::int64_t j = 0; j < columns; j += kTileColumns<T>)
-    for (std::int64_t i = 0; i < rows; i += kTileRows) {
-      const int height = static_cast<int>(std::min<std::int64_t>(kTileRows, rows - i));
-      const int width = static_cast<int>(std::min<std::int64_t>(kTileColumns<T>, columns - j));
-      T* c_rows[kTileRows];
-      for (int r = 0; r < kTileRows; ++r) c_rows[r] = c + (i + r) * c_stride;
-      const TileC<T> tile{c_rows, j, height, width, false};
-      with_tile<T>(height, width, [&]<int Rows, int Vectors>() {
-        multiply_tile<T, Rows, Vectors>(depth, TileRows<T, Rows>(a + i * a_stride, a_stride),
-                                        TileB<T>{panels + j * depth, kTileColumns<T>}, tile, FetchNothing());
-      });
-    }
+    for_tiles<T>(c_rows, rows, j, std::min<std::int64_t>(kTileColumns<T>, columns - j), false,
+                 [&]<int Rows, int Vectors>(std::int64_t i, const TileC<T>& tile) {
+                   multiply_tile<T, Rows, Vectors>(depth, TileRows<T, Rows>(a + i * a_stride, a_stride),
+                                                   TileB<T>{panels + j * depth, kTileColumns<T>}, tile,
+                                                   FetchNothing());
+                 });
 }
-
-constexpr std::int64_t kBlockBytes = 600000;  // of transformed tiles and their products: within the L2 cache
 
 // Tiles that are transformed and multiplied together, whole kernel rows of them.
 template <class W, class T>
 std::int64_t block_tiles(std::int64_t channels) {
   const std::int64_t bytes = W::kIn * W::kIn * channels * static_cast<std::int64_t>(sizeof(T));
-  return std::clamp<std::int64_t>(kBlockBytes / bytes / kTileRows, 2, 8) * kTileRows;
+  return std::clamp<std::int64_t>(kBlockBytes / bytes / kTileRows * kTileRows, 2 * kTileRows, kMostTiles);
 }
 
 }  // namespace
