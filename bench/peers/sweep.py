@@ -114,6 +114,17 @@ def print_table(entries):
               f"{entry.get('error', '')}".rstrip())
 
 
+def measured_before(args):
+    """The configurations of --json when it holds the same case: a sweep that was cut off, or a narrower one, goes on."""
+    if not args.json or not args.json.exists():
+        return []
+    document = json.loads(args.json.read_text())
+    for key in ("arch", "image_size", "inference", "steps"):
+        if document[key] != getattr(args, key):
+            sys.exit(f"sweep: {args.json} was made with {key} {document[key]}, not {getattr(args, key)}; name another file")
+    return [entry for entry in document["configurations"] if entry["images_per_second"]]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", required=True)
@@ -129,13 +140,15 @@ def main():
     parser.add_argument("--keep", type=int, default=4, help="configurations that go on after the first round")
     parser.add_argument("--idle-wait", type=float, default=120, help="seconds to wait at most for an idle machine")
     parser.add_argument("--launcher", default="", help="what to put before each command, e.g. 'numactl --localalloc'")
-    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--json", type=pathlib.Path, help="where the table goes; one of the same case is added to")
     args = parser.parse_args()
     if JEMALLOC is None and any(name.startswith("jemalloc") for name in args.allocator):
         parser.error("jemalloc, which decides PyTorch's speed, is missing: install libjemalloc2, or leave it out with --allocator")
 
-    entries = list(configurations(args))
-    alive = list(entries)
+    entries = measured_before(args)
+    known = {entry["name"] for entry in entries}
+    alive = [entry for entry in configurations(args) if entry["name"] not in known]
+    entries += alive
     for _ in range(args.rounds):
         for entry in alive:
             run(args, entry)

@@ -1,10 +1,10 @@
-// Multi-head attention, one (image, head) per thread and a block of query rows at a time: the scores of a
-// block live in per-thread scratch and are computed again in backward from q, k and the saved log-sum-exp, so
-// no T x T tensor is kept (Dao et al., "FlashAttention", 2022, without the online softmax: a row of scores
-// fits the cache). Bound by the FMAs.
+// Multi-head attention, one (image, head) per thread and a block of queries by keys at a time: its scores
+// live in per-thread scratch that fits the L2 cache. Forward keeps a running largest score and sum per query
+// (the online softmax of Dao et al., "FlashAttention", 2022); backward computes the scores again from q, k
+// and the saved log-sum-exp. No T x T tensor exists. Bound by the FMAs.
+#include <algorithm>
 #include <cmath>
-#include <tuple>
-#include <utility>
+#include <limits>
 
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
@@ -17,7 +17,20 @@ namespace sagitta::cpu::inline SAGITTA_ISA {
 
 namespace {
 
-constexpr std::int64_t kQueryRows = 2 * kPackedRows;
+constexpr std::int64_t kQueryRows = 2 * kPackedRows, kMostKeys = 768;  // of a block
+
+// [0, tokens) in nearly equal blocks of at most `most`.
+struct TokenBlocks {
+  std::int64_t tokens, count, longest;
+  TokenBlocks(std::int64_t all, std::int64_t most)
+      : tokens(all), count(ceil_div(all, most)), longest(ceil_div(all, std::max<std::int64_t>(1, count))) {}
+  // Calls f(begin, extent) block by block.
+  template <class F>
+  void visit(const F& f) const {
+    for (std::int64_t begin = 0; begin < tokens; begin += longest)
+      f(begin, std::min(longest, tokens - begin));
+  }
+};
 
 // C (+)= A B on the calling thread, for any extents.
 template <class T, class A, class B>
@@ -68,16 +81,27 @@ T largest(const T* row, std::int64_t n) {
   return top;
 }
 
-// Turns one row of scores into exp(scale (score - largest)); the softmax is that over the sum, which the
-// caller divides out of the short output row instead of the long row of weights. Returns the sum and the
-// log-sum-exp of the scaled row.
+// The softmax of one query's scores so far: their largest, and the sum of exp(scale (score - largest)).
 template <class T>
-std::pair<T, T> exponentiate_row(T* row, std::int64_t n, T scale) {
-  const T top = largest(row, n);
+struct RunningSoftmax {
+  T top, sum;
+  // Turns the next scores into exp(scale (score - largest of all so far)). Returns what everything that came
+  // before, the output row included, is to be multiplied by.
+  T add(T* scores, std::int64_t n, T scale) {
+    const T next = largest(scores, n), before = std::max(top, next);
+    const T correction = std::exp(scale * (top - before));
+    top = before;
 #pragma omp simd
-  for (std::int64_t j = 0; j < n; ++j) row[j] = fast::exp(scale * (row[j] - top));
-  const T sum = lane_sum<T>(0, n, [=](std::int64_t j) { return row[j]; });
-  return {sum, scale * top + std::log(sum)};
+    for (std::int64_t j = 0; j < n; ++j) scores[j] = fast::exp(scale * (scores[j] - before));
+    sum = sum * correction + lane_sum<T>(0, n, [=](std::int64_t j) { return scores[j]; });
+    return correction;
+  }
+  T log_sum(T scale) const { return scale * top + std::log(sum); }
+};
+
+template <class T>
+void scale_row(T* row, std::int64_t n, T factor) {
+  for (std::int64_t c = 0; c < n; ++c) row[c] *= factor;
 }
 
 }  // namespace
@@ -87,37 +111,43 @@ void CpuBackend::attention(const AttentionParams& params, const Tensor& state, c
   dispatch_floating(qkv.dtype(), [&]<class T>(TypeTag<T>) {
     const Extents e(params, qkv.shape());
     const std::int64_t t = e.tokens, packed_stride = 3 * e.width();
-    const random::Key key = mask_key(read_state(state), params.stream);
+    const random::Key key_of_mask = mask_key(read_state(state), params.stream);
     const T survivor = static_cast<T>(1 / (1 - params.dropout));
-    const std::int64_t block_rows = std::min(kQueryRows, t);
-    const ThreadScratch<T> scratch(allocator_, block_scratch<T>() + block_rows * (t + 1));
+    const T scale = static_cast<T>(params.scale);
+    const TokenBlocks queries(t, kQueryRows), keys(t, kMostKeys);
+    const Scratch<RunningSoftmax<T>> softmaxes(allocator_, queries.longest * ThreadPool::instance().size());
+    const ThreadScratch<T> scratch(allocator_, block_scratch<T>() + queries.longest * keys.longest);
     parallel_tasks(e.batch * e.heads, [&](std::int64_t task, int thread) {
       const std::int64_t image = task / e.heads, head = task % e.heads;
       const T* q = qkv.data<T>() + e.packed(image, head);
       const T *k = q + e.width(), *v = k + e.width();
       T* const gemm = scratch.of(thread);
       T* const scores = gemm + block_scratch<T>();
-      T* const sums = scores + block_rows * t;
-      for (std::int64_t begin = 0; begin < t; begin += block_rows) {
-        const std::int64_t rows = std::min(block_rows, t - begin);
-        multiply_serial<T>({rows, t, e.dim}, rows_of(q + begin * packed_stride, packed_stride),
-                           rows_of(k, packed_stride), {scores, t}, false, gemm);
-        for (std::int64_t i = 0; i < rows; ++i) {
-          T* row = scores + i * t;
-          std::tie(sums[i], lse.data<T>()[task * t + begin + i]) =
-              exponentiate_row(row, t, static_cast<T>(params.scale));
-          if (params.dropout > 0)
-            visit_mask(key, static_cast<std::uint64_t>((task * t + begin + i) * t), t, params.dropout,
-                       [=](std::int64_t j, bool keep) { row[j] = keep ? row[j] * survivor : T(0); });
-        }
+      RunningSoftmax<T>* const softmax = softmaxes.data() + thread * queries.longest;
+      queries.visit([&](std::int64_t begin, std::int64_t rows) {
         T* const block_y = y.data<T>() + e.merged(image, head) + begin * e.width();
-        multiply_serial<T>({rows, e.dim, t}, rows_of(scores, t), columns_of(v, packed_stride),
-                           {block_y, e.width()}, false, gemm);
+        std::fill_n(softmax, rows, RunningSoftmax<T>{std::numeric_limits<T>::lowest(), 0});
+        keys.visit([&](std::int64_t key, std::int64_t columns) {
+          multiply_serial<T>({rows, columns, e.dim}, rows_of(q + begin * packed_stride, packed_stride),
+                             rows_of(k + key * packed_stride, packed_stride), {scores, columns}, false, gemm);
+          for (std::int64_t i = 0; i < rows; ++i) {
+            T* const row = scores + i * columns;
+            const T correction = softmax[i].add(row, columns, scale);
+            if (key > 0) scale_row(block_y + i * e.width(), e.dim, correction);
+            if (params.dropout > 0)
+              visit_mask(key_of_mask, static_cast<std::uint64_t>((task * t + begin + i) * t + key), columns,
+                         params.dropout,
+                         [=](std::int64_t j, bool keep) { row[j] = keep ? row[j] * survivor : T(0); });
+          }
+          multiply_serial<T>({rows, e.dim, columns}, rows_of(scores, columns),
+                             columns_of(v + key * packed_stride, packed_stride), {block_y, e.width()},
+                             key > 0, gemm);
+        });
         for (std::int64_t i = 0; i < rows; ++i) {
-          const T inverse = 1 / sums[i];
-          for (std::int64_t c = 0; c < e.dim; ++c) block_y[i * e.width() + c] *= inverse;
+          scale_row(block_y + i * e.width(), e.dim, 1 / softmax[i].sum);
+          lse.data<T>()[task * t + begin + i] = softmax[i].log_sum(scale);
         }
-      }
+      });
     });
   });
 }
@@ -131,10 +161,12 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
   dispatch_floating(qkv.dtype(), [&]<class T>(TypeTag<T>) {
     const Extents e(params, qkv.shape());
     const std::int64_t t = e.tokens, width = e.width(), packed_stride = 3 * width;
-    const random::Key key = mask_key(read_state(state), params.stream);
+    const random::Key key_of_mask = mask_key(read_state(state), params.stream);
     const T survivor = static_cast<T>(1 / (1 - params.dropout)), scale = static_cast<T>(params.scale);
-    const std::int64_t block_rows = std::min(kQueryRows, t);
-    const ThreadScratch<T> scratch(allocator_, block_scratch<T>() + 2 * block_rows * t + t);
+    const TokenBlocks queries(t, kQueryRows), keys(t, kMostKeys);
+    const std::int64_t block = queries.longest * keys.longest;
+    const ThreadScratch<T> scratch(allocator_,
+                                   block_scratch<T>() + 2 * block + queries.longest + keys.longest);
     parallel_tasks(e.batch * e.heads, [&](std::int64_t task, int thread) {
       const std::int64_t image = task / e.heads, head = task % e.heads;
       const T* q = qkv.data<T>() + e.packed(image, head);
@@ -142,42 +174,48 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
       T* const dq = dqkv.dst.data<T>() + e.packed(image, head);
       T *const dk = dq + width, *const dv = dk + width;
       T* const gemm = scratch.of(thread);
-      T* const weights = gemm + block_scratch<T>();   // P, then P Z
-      T* const gradients = weights + block_rows * t;  // dY V^T, then dS
-      T* const mask = gradients + block_rows * t;     // one row of Z
-      std::fill_n(mask, t, T(1));
-      for (std::int64_t begin = 0; begin < t; begin += block_rows) {
-        const std::int64_t rows = std::min(block_rows, t - begin);
+      T* const weights = gemm + block_scratch<T>();  // P, then P Z
+      T* const gradients = weights + block;          // dY V^T, then dS
+      T* const means = gradients + block;            // rowsum(dY Y)
+      T* const mask = means + queries.longest;       // one row of Z
+      std::fill_n(mask, keys.longest, T(1));
+      queries.visit([&](std::int64_t begin, std::int64_t rows) {
         const bool add = dqkv.accumulate || begin > 0;
         const T* block_q = q + begin * packed_stride;
         const T* block_dy = dy.data<T>() + e.merged(image, head) + begin * width;
         const T* block_y = y.data<T>() + e.merged(image, head) + begin * width;
-        multiply_serial<T>({rows, t, e.dim}, rows_of(block_q, packed_stride), rows_of(k, packed_stride),
-                           {weights, t}, false, gemm);
-        multiply_serial<T>({rows, t, e.dim}, rows_of(block_dy, width), rows_of(v, packed_stride),
-                           {gradients, t}, false, gemm);
-        for (std::int64_t i = 0; i < rows; ++i) {
-          T *w = weights + i * t, *g = gradients + i * t;
-          const T log_sum = lse.data<T>()[task * t + begin + i];
-          const T mean = lane_sum<T>(i * width, i * width + e.dim,
-                                     [=](std::int64_t d) { return block_dy[d] * block_y[d]; });
-          if (params.dropout > 0)
-            visit_mask(key, static_cast<std::uint64_t>((task * t + begin + i) * t), t, params.dropout,
-                       [=](std::int64_t j, bool keep) { mask[j] = keep ? survivor : T(0); });
+        for (std::int64_t i = 0; i < rows; ++i)
+          means[i] = lane_sum<T>(i * width, i * width + e.dim,
+                                 [=](std::int64_t d) { return block_dy[d] * block_y[d]; });
+        keys.visit([&](std::int64_t key, std::int64_t columns) {
+          const std::int64_t first = key * packed_stride;
+          multiply_serial<T>({rows, columns, e.dim}, rows_of(block_q, packed_stride),
+                             rows_of(k + first, packed_stride), {weights, columns}, false, gemm);
+          multiply_serial<T>({rows, columns, e.dim}, rows_of(block_dy, width),
+                             rows_of(v + first, packed_stride), {gradients, columns}, false, gemm);
+          for (std::int64_t i = 0; i < rows; ++i) {
+            T *w = weights + i * columns, *g = gradients + i * columns;
+            const T log_sum = lse.data<T>()[task * t + begin + i], mean = means[i];
+            if (params.dropout > 0)
+              visit_mask(key_of_mask, static_cast<std::uint64_t>((task * t + begin + i) * t + key), columns,
+                         params.dropout,
+                         [=](std::int64_t j, bool keep) { mask[j] = keep ? survivor : T(0); });
 #pragma omp simd
-          for (std::int64_t j = 0; j < t; ++j) {
-            const T p = fast::exp(scale * w[j] - log_sum);
-            w[j] = p * mask[j];
-            g[j] = scale * p * (g[j] * mask[j] - mean);
+            for (std::int64_t j = 0; j < columns; ++j) {
+              const T p = fast::exp(scale * w[j] - log_sum);
+              w[j] = p * mask[j];
+              g[j] = scale * p * (g[j] * mask[j] - mean);
+            }
           }
-        }
-        multiply_serial<T>({t, e.dim, rows}, columns_of(weights, t), columns_of(block_dy, width),
-                           {dv, packed_stride}, add, gemm);
-        multiply_serial<T>({rows, e.dim, t}, rows_of(gradients, t), columns_of(k, packed_stride),
-                           {dq + begin * packed_stride, packed_stride}, dqkv.accumulate, gemm);
-        multiply_serial<T>({t, e.dim, rows}, columns_of(gradients, t), columns_of(block_q, packed_stride),
-                           {dk, packed_stride}, add, gemm);
-      }
+          multiply_serial<T>({columns, e.dim, rows}, columns_of(weights, columns),
+                             columns_of(block_dy, width), {dv + first, packed_stride}, add, gemm);
+          multiply_serial<T>({rows, e.dim, columns}, rows_of(gradients, columns),
+                             columns_of(k + first, packed_stride),
+                             {dq + begin * packed_stride, packed_stride}, dqkv.accumulate || key > 0, gemm);
+          multiply_serial<T>({columns, e.dim, rows}, columns_of(gradients, columns),
+                             columns_of(block_q, packed_stride), {dk + first, packed_stride}, add, gemm);
+        });
+      });
     });
   });
 }
