@@ -159,26 +159,47 @@ Patches<T> patches_of(const Conv2dParams& params, const Tensor& x, const Shape& 
           y[2],        params.stride, -params.padding, -params.padding, weight[2]};
 }
 
-// Finishes the parts of y [rows][columns] that a matrix product hands over.
+// Finishes a part of y [rows][columns] that a matrix product hands over. What the next part to the right will
+// add is fetched meanwhile: its rows are too short for the processor to foresee them.
+template <bool kRelu, bool kResidual, class T>
+void finish_output(const ConvOutput<T>& output, const Block& block, std::int64_t columns, T* y) {
+  using Vector = typename Simd<T>::Vector;
+  using Unaligned = typename Simd<T>::Unaligned;
+  constexpr std::int64_t kLanes = Simd<T>::kLanes;
+  const std::int64_t whole = (block.column_end - block.column_begin) / kLanes * kLanes;
+  const bool more = kResidual && block.column_end < columns;
+  for (std::int64_t c = block.column_begin; c < block.column_begin + whole; c += kLanes) {
+    const Vector scale = *reinterpret_cast<const Unaligned*>(output.scale + c);
+    const Vector shift = *reinterpret_cast<const Unaligned*>(output.shift + c);
+    for (std::int64_t row = block.row_begin; row < block.row_end; ++row) {
+      auto* const to = reinterpret_cast<Unaligned*>(y + row * columns + c);
+      Vector value = *to * scale + shift;
+      if constexpr (kResidual) {
+        const T* const residual = output.residual + row * columns + c;
+        value += *reinterpret_cast<const Unaligned*>(residual);
+        if (more) __builtin_prefetch(residual + whole);
+      }
+      if constexpr (kRelu) value = value < 0 ? Vector{} : value;
+      *to = value;
+    }
+  }
+  for (std::int64_t row = block.row_begin; row < block.row_end; ++row)
+    for (std::int64_t c = block.column_begin + whole; c < block.column_end; ++c) {
+      T& to = y[row * columns + c];
+      to = to * output.scale[c] + output.shift[c];
+      if constexpr (kResidual) to += output.residual[row * columns + c];
+      if constexpr (kRelu) to = elementwise::Relu::f(to);
+    }
+}
+
 template <class T>
 void finish_output(const ConvOutput<T>& output, const Block& block, std::int64_t columns, T* y) {
-  for (std::int64_t row = block.row_begin; row < block.row_end; ++row) {
-    T* const to = y + row * columns;
-    const T* const residual = output.residual == nullptr ? nullptr : output.residual + row * columns;
-    const auto finish = [&](const auto& value) {
-      if (output.relu)
-#pragma omp simd
-        for (std::int64_t c = block.column_begin; c < block.column_end; ++c)
-          to[c] = elementwise::Relu::f(value(c));
-      else
-#pragma omp simd
-        for (std::int64_t c = block.column_begin; c < block.column_end; ++c) to[c] = value(c);
-    };
-    if (residual == nullptr)
-      finish([&](std::int64_t c) { return to[c] * output.scale[c] + output.shift[c]; });
-    else
-      finish([&](std::int64_t c) { return to[c] * output.scale[c] + output.shift[c] + residual[c]; });
-  }
+  if (output.relu)
+    output.residual != nullptr ? finish_output<true, true>(output, block, columns, y)
+                               : finish_output<true, false>(output, block, columns, y);
+  else
+    output.residual != nullptr ? finish_output<false, true>(output, block, columns, y)
+                               : finish_output<false, false>(output, block, columns, y);
 }
 
 template <class T>
