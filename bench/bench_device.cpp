@@ -149,6 +149,7 @@ int run(const Options& options) {
                     {"batch", options.batch},
                     {"precision", options.device.precision},
                     {"attention", options.device.attention},
+                    {"conv_algo", options.device.conv_algo},
                     {"only", options.only},
                     {"copy_gb_per_s", meter.copy_rate() * 1e-9},
                     {"matmul_tflop_per_s", meter.product_rate() * 1e-12},

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "apps/engine/device.h"
 #include "apps/engine/main_guard.h"
 #include "bench/ceilings.h"
 #include "bench/machine.h"
@@ -23,7 +24,7 @@ using bench::OpsPeer;
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string only, json, python = "python3", onednn, peer_environment;
+  std::string only, json, python = "python3", onednn, peer_environment, conv_algo = "auto";
   std::vector<std::string> versus;
   std::int64_t batch = 8, vit_batch = 4;
   double seconds = 0.2, idle_wait = 60;
@@ -185,6 +186,7 @@ Json json_of(const Options& options, const Ceilings& ceilings, const std::vector
               {"fma_peak_gflops", ceilings.flop * 1e-9},
               {"triad_gb_per_s", ceilings.memory.triad * 1e-9},
               {"read_gb_per_s", ceilings.memory.read * 1e-9},
+              {"conv_algo", options.conv_algo},
               {"cold_caches", options.cold},
               {"repetitions", options.repetitions},
               {"seconds_per_repetition", options.seconds},
@@ -213,6 +215,7 @@ Json json_of(const Options& options, const Ceilings& ceilings, const std::vector
 }
 
 int run(const Options& options) {
+  apps::choose_conv_algorithm(options.conv_algo);
   std::vector<Operation> operations = bench::resnet50_operations(options.batch);
   for (Operation& each : bench::vit_operations(options.vit_batch)) operations.push_back(std::move(each));
   std::erase_if(operations,
@@ -262,6 +265,7 @@ int main(int argc, char** argv) {
   app.add_option("--repetitions", options.repetitions, "turns that ours and the peers take")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  apps::add_conv_algo_option(app, options.conv_algo);
   app.add_flag("--cold", options.cold, "empty the caches before every run, as a training step nearly does");
   app.add_option("--vs", options.versus, "measure peers in turn: pytorch,onednn")
       ->delimiter(',')

@@ -157,6 +157,7 @@ Json describe_run(const Options& options, const Device& device) {
           {"date", bench::today()},
           {"device", apps::describe(device)},
           {"precision", options.worker.device.precision},
+          {"conv_algo", options.worker.device.conv_algo},
           {"arch", options.worker.arch},
           {"image_size", options.worker.image_size},
           {"inference", options.worker.inference},
@@ -172,7 +173,8 @@ struct Commands {
 
 Commands make_commands(const Options& options, const Device& device, const bench::Rival& rival,
                        const std::string& self) {
-  Commands commands{{self, "--worker", "--attention", options.worker.device.attention},
+  const apps::DeviceOptions& how = options.worker.device;
+  Commands commands{{self, "--worker", "--attention", how.attention, "--conv-algo", how.conv_algo},
                     {options.python, SAGITTA_SOURCE_DIR "/bench/peers/train_pytorch.py"},
                     rival.environment};
   const std::vector<std::string> shared = shared_arguments(options, device);

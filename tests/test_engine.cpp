@@ -12,6 +12,7 @@
 #include "apps/engine/train_options.h"
 #include "data/rsna_metric.h"
 #include "temp_folder.h"
+#include "tensor/cpu_options.h"
 #include "tensor/error.h"
 
 using namespace sagitta;
@@ -155,9 +156,34 @@ TEST_CASE("the device is chosen from what the machine has, and what it lacks is 
                                                 {"--device", "cuda:x"},
                                                 {"--device", "cuda:99999999999"},
                                                 {"--precision", "f16"},
-                                                {"--attention", "flash"}})
+                                                {"--attention", "flash"},
+                                                {"--conv-algo", "fft"}})
     CHECK_THROWS_AS(parse(wrong), CLI::ParseError);
   CHECK(parse({"--device", "cuda:3", "--precision", "fp16"}).device.device == "cuda:3");
+}
+
+TEST_CASE("the algorithm of convolutions is chosen by name, and a run's recipe holds it") {
+  CHECK(parse({}).device.conv_algo == "auto");
+  CHECK_THROWS_WITH_AS(parse({"--conv-algo", "fft"}), doctest::Contains("{auto,direct,winograd2,winograd4}"),
+                       CLI::ParseError);
+  const ConvAlgorithm before = conv_algorithm();
+  for (const auto& [name, algorithm] : {std::pair{"direct", ConvAlgorithm::direct},
+                                        {"winograd2", ConvAlgorithm::winograd2},
+                                        {"winograd4", ConvAlgorithm::winograd4},
+                                        {"auto", ConvAlgorithm::automatic}}) {
+    CAPTURE(name);
+    TrainOptions options;
+    CLI::App app;
+    add_train_options(app, options);
+    app.parse(std::vector<std::string>{name, "--conv-algo", "cpu", "--device"});  // the last first
+    const TempFolder folder;
+    testing::write_bytes(folder / "recipe.toml", app.config_to_str(true));
+    const DeviceOptions again = parse({"--recipe", (folder / "recipe.toml").string()}).device;
+    CHECK(again.conv_algo == name);
+    open_device(again);
+    CHECK(conv_algorithm() == algorithm);
+  }
+  set_conv_algorithm(before);
 }
 
 TEST_CASE("a run keeps its last and best checkpoints and nothing half-written") {

@@ -5,12 +5,21 @@
 #include <regex>
 
 #include "cuda/cuda.h"
+#include "tensor/cpu_options.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
 namespace {
 
 using Names = std::vector<std::string>;
+
+constexpr const char* kGroup = "Device";
+
+// In the order in which they are listed to the user.
+constexpr std::pair<const char*, ConvAlgorithm> kConvAlgorithms[] = {{"auto", ConvAlgorithm::automatic},
+                                                                     {"direct", ConvAlgorithm::direct},
+                                                                     {"winograd2", ConvAlgorithm::winograd2},
+                                                                     {"winograd4", ConvAlgorithm::winograd4}};
 
 // The index of "cuda" (0) or "cuda:<index>"; -1 for anything else.
 int gpu_index(const std::string& device) {
@@ -22,25 +31,42 @@ int gpu_index(const std::string& device) {
 }  // namespace
 
 void add_device_options(CLI::App& app, DeviceOptions& o) {
-  const std::string group = "Device";
   app.add_option("--device", o.device, "cpu, cuda, cuda:INDEX, or auto: a GPU when there is one")
       ->check([](const std::string& name) {
         return name == "auto" || name == "cpu" || gpu_index(name) >= 0
                    ? std::string()
                    : "expected cpu, cuda, cuda:INDEX or auto";
       })
-      ->group(group)
+      ->group(kGroup)
       ->capture_default_str();
   app.add_option(
          "--precision", o.precision,
          "f32; on a GPU also tf32 (f32 with faster products), bf16 or fp16 (16-bit activations, f32 weights)")
       ->check(CLI::IsMember(Names{"f32", "tf32", "bf16", "fp16"}))
-      ->group(group)
+      ->group(kGroup)
       ->capture_default_str();
   app.add_option("--attention", o.attention, "on a GPU: cudnn, or own (this project's flash attention)")
       ->check(CLI::IsMember(Names{"cudnn", "own"}))
-      ->group(group)
+      ->group(kGroup)
       ->capture_default_str();
+  add_conv_algo_option(app, o.conv_algo);
+}
+
+void add_conv_algo_option(CLI::App& app, std::string& name) {
+  Names names;
+  for (const auto& [known, algorithm] : kConvAlgorithms) names.push_back(known);
+  app.add_option("--conv-algo", name,
+                 "on the CPU, 3 x 3 convolutions: direct (their definition), winograd2 or winograd4 (fewer "
+                 "multiplications, larger rounding errors), or auto: the fastest for each shape")
+      ->check(CLI::IsMember(names))
+      ->group(kGroup)
+      ->capture_default_str();
+}
+
+void choose_conv_algorithm(const std::string& name) {
+  for (const auto& [known, algorithm] : kConvAlgorithms)
+    if (name == known) return set_conv_algorithm(algorithm);
+  fail("--conv-algo {}: there is no such algorithm", name);
 }
 
 Device choose_device(const DeviceOptions& options, int gpus, const std::string& unavailable) {
@@ -65,6 +91,7 @@ std::string describe(const Device& device) {
 
 OpenedDevice open_device(const DeviceOptions& options) {
   const Device device = choose_device(options);
+  choose_conv_algorithm(options.conv_algo);
   if (device.kind == Device::Kind::cuda) {
     cuda::register_backend(
         {.tf32 = options.precision == "tf32", .cudnn_attention = options.attention == "cudnn"});

@@ -52,18 +52,19 @@ struct AlongColumns {
   Source source;
 };
 
-// out[k][r] = from[r][k]: transposes Width rows of `length` elements in 4 x 4 squares of registers.
+// out[k][r] = from[r][k]: transposes Width rows of `length` elements in 4 x 4 squares of registers, and one
+// by one the rows that make no square (6 doubles are three vectors of NEON).
 template <int Width, class T>
 void transpose_rows(const T* const* from, std::int64_t length, T* out) {
-  static_assert(Width % 4 == 0);
+  constexpr int kInSquares = Width / 4 * 4;
   typedef T Quad __attribute__((vector_size(4 * sizeof(T))));
   typedef T UnalignedQuad __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
   // By reference: a vector wider than the machine's registers may not be passed by value.
   const auto load = [](const T* p, Quad& quad) { quad = *reinterpret_cast<const UnalignedQuad*>(p); };
   const auto store = [](T* p, const Quad& quad) { *reinterpret_cast<UnalignedQuad*>(p) = quad; };
   const std::int64_t whole = length / 4 * 4;
-  for (std::int64_t k = 0; k < whole; k += 4, out += 4 * Width)
-    for (int r = 0; r < Width; r += 4) {
+  for (std::int64_t k = 0; k < whole; k += 4, out += 4 * Width) {
+    for (int r = 0; r < kInSquares; r += 4) {
       Quad a, b, c, d;
       load(from[r] + k, a);
       load(from[r + 1] + k, b);
@@ -78,6 +79,9 @@ void transpose_rows(const T* const* from, std::int64_t length, T* out) {
       store(out + 2 * Width + r, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
       store(out + 3 * Width + r, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
     }
+    for (int r = kInSquares; r < Width; ++r)
+      for (int j = 0; j < 4; ++j) out[j * Width + r] = from[r][k + j];
+  }
   for (std::int64_t k = whole; k < length; ++k, out += Width)
     for (int r = 0; r < Width; ++r) out[r] = from[r][k];
 }
