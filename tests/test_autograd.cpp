@@ -1,6 +1,7 @@
 // The graph itself: order, depth, sharing, what is kept and for how long.
 #include <doctest/doctest.h>
 
+#include "autograd/inference.h"
 #include "autograd/ops.h"
 #include "autograd/recompute.h"
 #include "nn/batch_norm.h"
@@ -147,4 +148,20 @@ TEST_CASE("wrong shapes are refused with both shapes in the message") {
   CHECK_THROWS_AS(select_token(a, 0), Error);
   CHECK_THROWS_AS(attention(leaf(zeros(cpu_backend(), {1, 2, 8}, DType::f32)), {.heads = 2}), Error);
   CHECK_THROWS_AS(interpolate_positions(leaf(zeros(cpu_backend(), {1, 8, 2}, DType::f32)), 2, 2), Error);
+}
+
+TEST_CASE("a convolution refuses a weight that is none, with or without what is fused into it") {
+  const auto make = [](const Shape& shape) { return leaf(zeros(cpu_backend(), shape, DType::f32)); };
+  const Variable x = make({1, 5, 5, 3}), channels = make({8});
+  RunningStatistics statistics{channels.value(), channels.value()};
+  for (const Shape& wrong :
+       {Shape{8}, Shape{8, 3}, Shape{3, 3, 3}, Shape{8, 3, 3, 4}, Shape{8, 3, 3, 3, 1}}) {
+    CAPTURE(wrong.str());
+    const Variable weight = make(wrong);
+    const std::string expected = "conv2d: weight is " + wrong.str() + ", expected [O,KH,KW,3]";
+    CHECK_THROWS_WITH_AS(conv2d(x, weight, channels, {}), expected.c_str(), Error);
+    const NoGradient no_gradient;
+    CHECK_THROWS_WITH_AS(conv2d_batch_norm(x, weight, channels, channels, {}, statistics, {}),
+                         expected.c_str(), Error);
+  }
 }

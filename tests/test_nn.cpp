@@ -86,6 +86,20 @@ TEST_CASE("first values have the declared distribution, depend on the seed and o
   CHECK(host(conv.weight.value()) == weights);
 }
 
+TEST_CASE("a batch norm in one sweep with a convolution refuses one with a bias") {
+  Context context(cpu_backend());
+  Module root;
+  const Conv2d plain(&root, "plain", context, 3, 8, {}),
+      biased(&root, "biased", context, 3, 8, {.bias = true});
+  BatchNorm norm(&root, "norm", context, 8);
+  initialize(root, 1);
+  root.eval();
+  const autograd::NoGradient no_gradient;
+  const Variable x(zeros(cpu_backend(), {1, 5, 5, 3}, DType::f32));
+  CHECK_NOTHROW(norm.after(plain, x, {}));
+  CHECK_THROWS_WITH_AS(norm.after(biased, x, {}), doctest::Contains("BatchNorm::after"), Error);
+}
+
 TEST_CASE("the arena keeps the values, receives the gradients and aligns every parameter") {
   Context context(cpu_backend(), DType::f64);
   SmallNet net(context);
