@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "tensor/cpu/gemm_kernel.h"
+#include "tensor/cpu/transpose.h"
 
 namespace sagitta::cpu::inline SAGITTA_ISA {
 
@@ -51,40 +52,6 @@ template <class Source>
 struct AlongColumns {
   Source source;
 };
-
-// out[k][r] = from[r][k]: transposes Width rows of `length` elements in 4 x 4 squares of registers, and one
-// by one the rows that make no square (6 doubles are three vectors of NEON).
-template <int Width, class T>
-void transpose_rows(const T* const* from, std::int64_t length, T* out) {
-  constexpr int kInSquares = Width / 4 * 4;
-  typedef T Quad __attribute__((vector_size(4 * sizeof(T))));
-  typedef T UnalignedQuad __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
-  // By reference: a vector wider than the machine's registers may not be passed by value.
-  const auto load = [](const T* p, Quad& quad) { quad = *reinterpret_cast<const UnalignedQuad*>(p); };
-  const auto store = [](T* p, const Quad& quad) { *reinterpret_cast<UnalignedQuad*>(p) = quad; };
-  const std::int64_t whole = length / 4 * 4;
-  for (std::int64_t k = 0; k < whole; k += 4, out += 4 * Width) {
-    for (int r = 0; r < kInSquares; r += 4) {
-      Quad a, b, c, d;
-      load(from[r] + k, a);
-      load(from[r + 1] + k, b);
-      load(from[r + 2] + k, c);
-      load(from[r + 3] + k, d);
-      const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-      const Quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-      const Quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      store(out + r, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
-      store(out + Width + r, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
-      store(out + 2 * Width + r, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
-      store(out + 3 * Width + r, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
-    }
-    for (int r = kInSquares; r < Width; ++r)
-      for (int j = 0; j < 4; ++j) out[j * Width + r] = from[r][k + j];
-  }
-  for (std::int64_t k = whole; k < length; ++k, out += Width)
-    for (int r = 0; r < Width; ++r) out[r] = from[r][k];
-}
 
 // Packs `count` panel elements from `begin` and `depth` summed elements from k0 into panels [depth][Width];
 // the last panel is filled up with zeros.
