@@ -11,7 +11,8 @@ namespace sagitta::cpu::inline SAGITTA_ISA {
 namespace {
 
 constexpr std::int64_t kEnoughTasks = 16;      // for a handful of threads to share evenly
-constexpr std::int64_t kSmallestSplit = 1024;  // terms of a sum that are worth adding up apart
+constexpr std::int64_t kSmallestSplit = 1536;  // terms of a sum that are worth adding up apart
+constexpr std::int64_t kSmallestBlock = 192;   // rows or columns of C whose packed operands pay
 constexpr std::int64_t kPartialElements = std::int64_t{1} << 21;
 constexpr std::int64_t kSerialWork =
     100000;  // multiplications that one thread finishes before others wake up
@@ -53,11 +54,16 @@ GemmPlan plan_gemm(const GemmExtents& extents) {
   };
   cut(kBlockRows, kBlockColumns);
   if (m * n * k < kSerialWork || blocks == 0) return plan;
-  // A long sum over a small C (the gradient of a weight) is split.
+  // A long sum over a small C (the gradient of a weight) is split, and C cut finer where that is not enough.
   if (blocks < kEnoughTasks && k >= 2 * kSmallestSplit) {
-    plan.splits = std::min({ceil_div(kEnoughTasks, blocks), k / kSmallestSplit,
-                            std::max<std::int64_t>(1, kPartialElements / (m * n))});
-    if (blocks * plan.splits >= kEnoughTasks / 2) return plan;
+    for (std::int64_t rows = plan.block_rows, columns = plan.block_columns;; cut(rows, columns)) {
+      plan.splits = std::min({ceil_div(kEnoughTasks, blocks), k / kSmallestSplit,
+                              std::max<std::int64_t>(1, kPartialElements / (m * n))});
+      if (blocks * plan.splits >= kEnoughTasks / 2) return plan;
+      std::int64_t& longer = rows > columns ? rows : columns;
+      if (longer < 2 * kSmallestBlock) break;
+      longer = ceil_div(longer, 2);
+    }
     plan.splits = 1;
   }
   // Otherwise all blocks share the panels of B, and how C is cut does not show in the result: the cut with
