@@ -111,3 +111,29 @@ TEST_CASE("convolution with batch norm, residual and ReLU in one sweep agrees wi
       }
   });
 }
+
+TEST_CASE("convolution with batch norm and ReLU keeps NaN, by every algorithm, as ReLU on its own does") {
+  for_both_dtypes([](DType dtype) {
+    for (const ConvAlgorithm algorithm :
+         {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4})
+      for (const Index outputs : {32, 35}) {  // 35: with a remainder beside the vectors
+        CAPTURE(static_cast<int>(algorithm));
+        CAPTURE(outputs);
+        const With with(algorithm);
+        const ConvNormParams params{.conv = {1, 1}, .eps = 1e-3, .relu = true};
+        Values pixels = random_values(6 * 6 * 16, 1);
+        const Index pixel = 3 * 6 + 2;
+        pixels[static_cast<std::size_t>(pixel * 16)] = kNaN;
+        const Tensor x = tensor_of({1, 6, 6, 16}, dtype, pixels);
+        const Tensor weight = random_tensor({outputs, 3, 3, 16}, dtype, 2);
+        const Tensor zeros = full(b, {outputs}, dtype, 0), ones = full(b, {outputs}, dtype, 1);
+        for (const Tensor& added : {random_tensor({1, 6, 6, outputs}, dtype, 3), Tensor()}) {
+          Tensor y = full(b, {1, 6, 6, outputs}, dtype, 0);
+          b.conv2d_batch_norm(params, x, weight, ones, zeros, zeros, ones, added, y);
+          const Values values = values_of(y);
+          for (Index c = 0; c < outputs; ++c)
+            CHECK(std::isnan(values[static_cast<std::size_t>(pixel * outputs + c)]));
+        }
+      }
+  });
+}

@@ -3,6 +3,7 @@
 // the image while it is packed, so nothing of the size of an im2col buffer exists. Bound by the FMA units.
 #include <cmath>
 
+#include "tensor/cpu/conv_output.h"
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/gemm.h"
@@ -161,45 +162,44 @@ Patches<T> patches_of(const Conv2dParams& params, const Tensor& x, const Shape& 
 
 // Finishes a part of y [rows][columns] that a matrix product hands over. What the next part to the right will
 // add is fetched meanwhile: its rows are too short for the processor to foresee them.
-template <bool kRelu, bool kResidual, class T>
+template <OutputSteps kSteps, class T>
 void finish_output(const ConvOutput<T>& output, const Block& block, std::int64_t columns, T* y) {
   using Vector = typename Simd<T>::Vector;
   using Unaligned = typename Simd<T>::Unaligned;
   constexpr std::int64_t kLanes = Simd<T>::kLanes;
   const std::int64_t whole = (block.column_end - block.column_begin) / kLanes * kLanes;
-  const bool more = kResidual && block.column_end < columns;
+  const bool more = kSteps.residual && block.column_end < columns;
   for (std::int64_t c = block.column_begin; c < block.column_begin + whole; c += kLanes) {
     const Vector scale = *reinterpret_cast<const Unaligned*>(output.scale + c);
     const Vector shift = *reinterpret_cast<const Unaligned*>(output.shift + c);
     for (std::int64_t row = block.row_begin; row < block.row_end; ++row) {
       auto* const to = reinterpret_cast<Unaligned*>(y + row * columns + c);
-      Vector value = *to * scale + shift;
-      if constexpr (kResidual) {
+      const Vector sum = *to;
+      *to = finished(kSteps, sum, scale, shift, [&]() -> Vector {
         const T* const residual = output.residual + row * columns + c;
-        value += *reinterpret_cast<const Unaligned*>(residual);
         if (more) __builtin_prefetch(residual + whole);
-      }
-      if constexpr (kRelu) value = value < 0 ? Vector{} : value;
-      *to = value;
+        return *reinterpret_cast<const Unaligned*>(residual);
+      });
     }
   }
   for (std::int64_t row = block.row_begin; row < block.row_end; ++row)
     for (std::int64_t c = block.column_begin + whole; c < block.column_end; ++c) {
-      T& to = y[row * columns + c];
-      to = to * output.scale[c] + output.shift[c];
-      if constexpr (kResidual) to += output.residual[row * columns + c];
-      if constexpr (kRelu) to = elementwise::Relu::f(to);
+      const std::int64_t at = row * columns + c;
+      y[at] = finished(kSteps, y[at], output.scale[c], output.shift[c], [&] { return output.residual[at]; });
     }
 }
 
 template <class T>
 void finish_output(const ConvOutput<T>& output, const Block& block, std::int64_t columns, T* y) {
-  if (output.relu)
-    output.residual != nullptr ? finish_output<true, true>(output, block, columns, y)
-                               : finish_output<true, false>(output, block, columns, y);
+  const bool residual = output.residual != nullptr;
+  if (residual && output.relu)
+    finish_output<OutputSteps{.residual = true, .relu = true}>(output, block, columns, y);
+  else if (residual)
+    finish_output<OutputSteps{.residual = true, .relu = false}>(output, block, columns, y);
+  else if (output.relu)
+    finish_output<OutputSteps{.residual = false, .relu = true}>(output, block, columns, y);
   else
-    output.residual != nullptr ? finish_output<false, true>(output, block, columns, y)
-                               : finish_output<false, false>(output, block, columns, y);
+    finish_output<OutputSteps{.residual = false, .relu = false}>(output, block, columns, y);
 }
 
 template <class T>

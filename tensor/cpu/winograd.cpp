@@ -106,6 +106,7 @@ void transform_output(const TileGrid& grid, std::int64_t index, std::int64_t cha
   T* to[W::kOut * W::kOut];
   for_pixels<W::kOut>(grid, channels, place.image, place.top, place.left, pixels,
                       [&](int i, int j, T* pixel) { to[i * W::kOut + j] = pixel; });
+  const OutputSteps steps{.residual = output.residual != nullptr, .relu = output.relu};
   for (std::int64_t c = 0; c < channels; c += kLanes<T>) {
     Vector<T> square[W::kIn * W::kIn], scale{}, shift{};
 #pragma GCC unroll 36
@@ -119,15 +120,12 @@ void transform_output(const TileGrid& grid, std::int64_t index, std::int64_t cha
         T* const pixel = to[i * W::kOut + j];
         if (pixel == nullptr) continue;
         Vector<T> value = square[i * W::kIn + j];
-        if (output.scale != nullptr) {
-          value = value * scale + shift;
-          if (output.residual != nullptr) {
+        if (output.scale != nullptr)
+          value = finished(steps, value, scale, shift, [&] {
             Vector<T> residual;
             load<T>(residual, output.residual + (pixel - pixels) + c);
-            value += residual;
-          }
-          if (output.relu) value = value > 0 ? value : Vector<T>{};
-        }
+            return residual;
+          });
         store<T>(pixel + c, value, accumulate);
       }
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "tensor/cpu/allocator.h"
+#include "tensor/cpu/conv_output.h"
 #include "tensor/cpu/winograd_transforms.h"
 #include "tensor/shape.h"
 
@@ -28,16 +29,6 @@ struct TileGrid {
 // Whether both channel counts fill whole SIMD vectors.
 template <class T>
 bool winograd_fits(const Shape& weight);
-
-// What happens to a convolution's output before it is stored: y = relu?(y * scale + shift + residual?), scale
-// and shift by channel, residual like y or null. A null scale leaves y as it is.
-template <class T>
-struct ConvOutput {
-  const T* scale = nullptr;
-  const T* shift = nullptr;
-  const T* residual = nullptr;
-  bool relu = false;
-};
 
 // y (+)= conv(x, weight): x [N,H,W,I], weight [O,3,3,I], y [N,H,W,O]. Backwards: y (+)= the gradient of the
 // input x' [N,H,W,I] for the output gradient x [N,H,W,O], which is the convolution with the kernel turned by
