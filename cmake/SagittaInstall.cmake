@@ -14,5 +14,5 @@ configure_package_config_file(cmake/sagittaConfig.cmake.in ${PROJECT_BINARY_DIR}
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/sagittaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/sagittaConfig.cmake ${PROJECT_BINARY_DIR}/sagittaConfigVersion.cmake
-              cmake/FindCUBLASLT.cmake cmake/FindCUDNN.cmake
+              cmake/FindCUDNN.cmake
         DESTINATION ${package_dir})

@@ -1,7 +1,5 @@
 #include "cuda/blas.h"
 
-#include <cublasLt.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -17,6 +15,7 @@
 #include <vector>
 
 #include "cuda/alignment.h"
+#include "cuda/blas_library.h"
 #include "cuda/check.h"
 #include "cuda/context.h"
 #include "cuda/fastest.h"
@@ -37,14 +36,16 @@ constexpr std::uint32_t kReductions = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_
 using Algorithm = cublasLtMatmulAlgo_t;
 using Layout = cublasLtMatrixLayoutOpaque_t;
 
+const BlasLibrary& lt() { return BlasLibrary::instance(); }
+
 void check_blas(cublasStatus_t status, std::source_location where = std::source_location::current()) {
   require(status == CUBLAS_STATUS_SUCCESS, "cublasLt: {} ({}), noticed in {} at {}:{}",
-          cublasLtGetStatusString(status), cublasLtGetStatusName(status), where.function_name(),
-          where.file_name(), where.line());
+          lt().status_text(status), lt().status_name(status), where.function_name(), where.file_name(),
+          where.line());
 }
 
 struct Destroy {
-  void operator()(cublasLtContext* handle) const { cublasLtDestroy(handle); }
+  void operator()(cublasLtContext* handle) const { lt().destroy(handle); }
 };
 struct Free {
   void operator()(void* memory) const { cudaFree(memory); }
@@ -101,19 +102,20 @@ struct Kind {
 
 template <class T>
 void set(cublasLtMatmulDescOpaque_t& operation, cublasLtMatmulDescAttributes_t name, const T& value) {
-  check_blas(cublasLtMatmulDescSetAttribute(&operation, name, &value, sizeof value));
+  check_blas(lt().set_operation(&operation, name, &value, sizeof value));
 }
 template <class T>
 void set(cublasLtMatmulPreferenceOpaque_t& preference, cublasLtMatmulPreferenceAttributes_t name,
          const T& value) {
-  check_blas(cublasLtMatmulPreferenceSetAttribute(&preference, name, &value, sizeof value));
+  check_blas(lt().set_preference(&preference, name, &value, sizeof value));
 }
 
 Layout layout_of(const Tensor& matrix) {
   Layout layout;
   const auto rows = static_cast<std::uint64_t>(matrix.shape()[0]),
              columns = static_cast<std::uint64_t>(matrix.shape()[1]);
-  check_blas(cublasLtMatrixLayoutInit(&layout, data_type(matrix.dtype()), columns, rows, matrix.shape()[1]));
+  check_blas(
+      lt().init_layout(&layout, sizeof layout, data_type(matrix.dtype()), columns, rows, matrix.shape()[1]));
   return layout;
 }
 
@@ -123,8 +125,9 @@ Layout layout_of(const Tensor& matrix) {
 struct Problem {
   Problem(const Product& product, const Kind& kind)
       : a(layout_of(product.a)), b(layout_of(product.b)), y(layout_of(product.y)) {
-    check_blas(cublasLtMatmulDescInit(
-        &operation, kind.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    check_blas(lt().init_operation(&operation, sizeof operation,
+                                   kind.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+                                   CUDA_R_32F));
     const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
     set(operation, CUBLASLT_MATMUL_DESC_TRANSA, op(product.params.transpose_b));
     set(operation, CUBLASLT_MATMUL_DESC_TRANSB, op(product.params.transpose_a));
@@ -162,10 +165,9 @@ class Blas::Impl {
   Impl(cudaStream_t stream, const BlasOptions& options)
       : stream_(stream),
         options_(options),
-        plans_(options.plan_cache,
-               fmt::format("{}, cuBLASLt {}", current_device_name(), cublasLtGetVersion())) {
+        plans_(options.plan_cache, fmt::format("{}, cuBLASLt {}", current_device_name(), lt().version())) {
     cublasLtHandle_t handle = nullptr;
-    check_blas(cublasLtCreate(&handle));
+    check_blas(lt().create(&handle));
     handle_.reset(handle);
     void* workspace = nullptr;
     check(cudaMalloc(&workspace, kWorkspaceBytes));
@@ -188,9 +190,9 @@ class Blas::Impl {
   cublasStatus_t enqueue(Problem& problem, const Product& product, const Tensor& y,
                          const Algorithm& algorithm) {
     const float alpha = 1, beta = product.accumulate ? 1 : 0;
-    return cublasLtMatmul(handle_.get(), &problem.operation, &alpha, product.b.raw(), &problem.b,
-                          product.a.raw(), &problem.a, &beta, y.raw(), &problem.y, y.raw(), &problem.y,
-                          &algorithm, workspace_.get(), kWorkspaceBytes, stream_);
+    return lt().matmul(handle_.get(), &problem.operation, &alpha, product.b.raw(), &problem.b,
+                       product.a.raw(), &problem.a, &beta, y.raw(), &problem.y, y.raw(), &problem.y,
+                       &algorithm, workspace_.get(), kWorkspaceBytes, stream_);
   }
 
   // Empty when there is none.
@@ -210,8 +212,8 @@ class Blas::Impl {
     const std::optional<Algorithm> algorithm = algorithm_from(*text);
     cublasLtMatmulHeuristicResult_t needs;
     if (!algorithm ||
-        cublasLtMatmulAlgoCheck(handle_.get(), &problem.operation, &problem.b, &problem.a, &problem.y,
-                                &problem.y, &*algorithm, &needs) != CUBLAS_STATUS_SUCCESS ||
+        lt().check(handle_.get(), &problem.operation, &problem.b, &problem.a, &problem.y, &problem.y,
+                   &*algorithm, &needs) != CUBLAS_STATUS_SUCCESS ||
         needs.workspaceSize > kWorkspaceBytes)
       return {};
     return algorithm;
@@ -237,7 +239,7 @@ class Blas::Impl {
   // The library's guesses, best first.
   std::vector<Algorithm> propose(Problem& problem, const Kind& kind) {
     cublasLtMatmulPreferenceOpaque_t preference;
-    check_blas(cublasLtMatmulPreferenceInit(&preference));
+    check_blas(lt().init_preference(&preference, sizeof preference));
     set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{kWorkspaceBytes});
     set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, kReductions);
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kind.alignment[1]);
@@ -247,8 +249,8 @@ class Blas::Impl {
     std::array<cublasLtMatmulHeuristicResult_t, kCandidates> results;
     int count = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(handle_.get(), &problem.operation, &problem.b, &problem.a, &problem.y,
-                                       &problem.y, &preference, kCandidates, results.data(), &count);
+        lt().propose(handle_.get(), &problem.operation, &problem.b, &problem.a, &problem.y, &problem.y,
+                     &preference, kCandidates, results.data(), &count);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED) return {};
     check_blas(status);
     std::vector<Algorithm> algorithms;

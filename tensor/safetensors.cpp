@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -99,6 +100,12 @@ std::string_view dtype_name(DType dtype) {
   fail("safetensors: dtype {} has no name in the format", static_cast<int>(dtype));
 }
 
+std::optional<DType> dtype_named(std::string_view name) {
+  for (DType dtype : kDTypes)
+    if (dtype_name(dtype) == name) return dtype;
+  return {};
+}
+
 }  // namespace
 
 struct File::State {
@@ -137,13 +144,10 @@ const Entry& File::at(std::string_view name) const {
 
 Tensor File::view(const Entry& entry, Backend& backend) const {
   if (backend.device().kind != Device::Kind::cpu) return {};
-  for (DType dtype : kDTypes) {
-    if (entry.dtype != dtype_name(dtype)) continue;
-    auto* memory = const_cast<std::byte*>(entry.bytes.data());  // mapped writable
-    if (reinterpret_cast<std::uintptr_t>(memory) % size_of(dtype) != 0) return {};
-    return Tensor(backend, Shape(std::span<const std::int64_t>(entry.shape)), dtype, memory, state_);
-  }
-  return {};
+  const std::optional<DType> dtype = dtype_named(entry.dtype);
+  auto* memory = const_cast<std::byte*>(entry.bytes.data());  // mapped writable
+  if (!dtype || reinterpret_cast<std::uintptr_t>(memory) % size_of(*dtype) != 0) return {};
+  return Tensor(backend, Shape(std::span<const std::int64_t>(entry.shape)), *dtype, memory, state_);
 }
 
 std::int64_t Entry::numel() const {
@@ -184,8 +188,7 @@ template std::vector<std::int16_t> values_of(const Entry&);
 template std::vector<std::uint8_t> values_of(const Entry&);
 
 DType dtype_of(const Entry& entry) {
-  for (DType dtype : kDTypes)
-    if (entry.dtype == dtype_name(dtype)) return dtype;
+  if (const std::optional<DType> dtype = dtype_named(entry.dtype)) return *dtype;
   require(entry.dtype == "BOOL", "safetensors: {} has dtype {}, which Sagitta does not compute with",
           entry.name, entry.dtype);
   return DType::u8;

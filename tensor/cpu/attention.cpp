@@ -56,6 +56,20 @@ struct Extents {
   }
 };
 
+// The dropout mask of the weights [batch * heads, tokens, tokens].
+struct WeightMask {
+  random::Key key;
+  double p;
+  std::int64_t tokens;
+  WeightMask(const AttentionParams& params, const Tensor& state, const Extents& e)
+      : key(mask_key(read_state(state), params.stream)), p(params.dropout), tokens(e.tokens) {}
+  // Calls f(j, keep) for weight begin + j of a row, j in [0, n), unless all are kept.
+  template <class Visit>
+  void visit(std::int64_t row, std::int64_t begin, std::int64_t n, const Visit& f) const {
+    if (p > 0) visit_mask(key, static_cast<std::uint64_t>(row * tokens + begin), n, p, f);
+  }
+};
+
 template <class T>
 AlongRows<Matrix<T>> rows_of(const T* data, std::int64_t stride) {
   return {{data, stride}};
@@ -111,7 +125,7 @@ void CpuBackend::attention(const AttentionParams& params, const Tensor& state, c
   dispatch_floating(qkv.dtype(), [&]<class T>(TypeTag<T>) {
     const Extents e(params, qkv.shape());
     const std::int64_t t = e.tokens, packed_stride = 3 * e.width();
-    const random::Key key_of_mask = mask_key(read_state(state), params.stream);
+    const WeightMask weight_mask(params, state, e);
     const T survivor = static_cast<T>(1 / (1 - params.dropout));
     const T scale = static_cast<T>(params.scale);
     const TokenBlocks queries(t, kQueryRows), keys(t, kMostKeys);
@@ -134,10 +148,8 @@ void CpuBackend::attention(const AttentionParams& params, const Tensor& state, c
             T* const row = scores + i * columns;
             const T correction = softmax[i].add(row, columns, scale);
             if (key > 0) scale_row(block_y + i * e.width(), e.dim, correction);
-            if (params.dropout > 0)
-              visit_mask(key_of_mask, static_cast<std::uint64_t>((task * t + begin + i) * t + key), columns,
-                         params.dropout,
-                         [=](std::int64_t j, bool keep) { row[j] = keep ? row[j] * survivor : T(0); });
+            weight_mask.visit(task * t + begin + i, key, columns,
+                              [=](std::int64_t j, bool keep) { row[j] = keep ? row[j] * survivor : T(0); });
           }
           multiply_serial<T>({rows, e.dim, columns}, rows_of(scores, columns),
                              columns_of(v + key * packed_stride, packed_stride), {block_y, e.width()},
@@ -161,7 +173,7 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
   dispatch_floating(qkv.dtype(), [&]<class T>(TypeTag<T>) {
     const Extents e(params, qkv.shape());
     const std::int64_t t = e.tokens, width = e.width(), packed_stride = 3 * width;
-    const random::Key key_of_mask = mask_key(read_state(state), params.stream);
+    const WeightMask weight_mask(params, state, e);
     const T survivor = static_cast<T>(1 / (1 - params.dropout)), scale = static_cast<T>(params.scale);
     const TokenBlocks queries(t, kQueryRows), keys(t, kMostKeys);
     const std::int64_t block = queries.longest * keys.longest;
@@ -195,11 +207,10 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
                              rows_of(v + first, packed_stride), {gradients, columns}, false, gemm);
           for (std::int64_t i = 0; i < rows; ++i) {
             T *w = weights + i * columns, *g = gradients + i * columns;
-            const T log_sum = lse.data<T>()[task * t + begin + i], mean = means[i];
-            if (params.dropout > 0)
-              visit_mask(key_of_mask, static_cast<std::uint64_t>((task * t + begin + i) * t + key), columns,
-                         params.dropout,
-                         [=](std::int64_t j, bool keep) { mask[j] = keep ? survivor : T(0); });
+            const std::int64_t query = task * t + begin + i;
+            const T log_sum = lse.data<T>()[query], mean = means[i];
+            weight_mask.visit(query, key, columns,
+                              [=](std::int64_t j, bool keep) { mask[j] = keep ? survivor : T(0); });
 #pragma omp simd
             for (std::int64_t j = 0; j < columns; ++j) {
               const T p = fast::exp(scale * w[j] - log_sum);

@@ -105,24 +105,28 @@ inline T masked(const T* dy, const T* y, std::int64_t i) {
     return dy[i];
 }
 
+// out [rows][channels] (+)= value(at, first) of the row that begins at element `first`, at as for write_row.
+template <class T, class Value>
+void write_rows(T* out, std::int64_t rows, std::int64_t channels, bool accumulate, const Value& value) {
+  const bool streamed = !accumulate && exceeds_caches(rows * channels * static_cast<std::int64_t>(sizeof(T)));
+  parallel_chunks(rows, rows_per_chunk(channels, sizeof(T)),
+                  [=](std::int64_t, std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t first = begin * channels; first < end * channels; first += channels)
+                      write_row(out + first, channels, accumulate, streamed,
+                                [=](const auto& at) { return value(at, first); });
+                    if (streamed) finish_streaming();
+                  });
+}
+
 template <bool kRelu, bool kResidual, class T>
 void apply(const T* x, const T* residual, const T* gamma, const T* beta, const T* mean, const T* rstd,
            std::int64_t rows, std::int64_t channels, T* y) {
-  const bool streamed = exceeds_caches(rows * channels * static_cast<std::int64_t>(sizeof(T)));
-  parallel_chunks(rows, rows_per_chunk(channels, sizeof(T)),
-                  [=](std::int64_t, std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t row = begin; row < end; ++row) {
-                      const T* const in = x + row * channels;
-                      const T* const other = kResidual ? residual + row * channels : nullptr;
-                      write_row(y + row * channels, channels, false, streamed, [=](const auto& at) {
-                        auto value = (at(in) - at(mean)) * (at(gamma) * at(rstd)) + at(beta);
-                        if constexpr (kResidual) value += at(other);
-                        if constexpr (kRelu) value = value < 0 ? decltype(value){} : value;
-                        return value;
-                      });
-                    }
-                    if (streamed) finish_streaming();
-                  });
+  write_rows(y, rows, channels, false, [=](const auto& at, std::int64_t first) {
+    auto value = (at(x + first) - at(mean)) * (at(gamma) * at(rstd)) + at(beta);
+    if constexpr (kResidual) value += at(residual + first);
+    if constexpr (kRelu) value = value < 0 ? decltype(value){} : value;
+    return value;
+  });
 }
 
 // Per channel: the factors of dx = a * g + b * (x - mean) + c.
@@ -136,22 +140,11 @@ struct InputGradient {
 template <bool kRelu, class T>
 void write_input_gradient(std::int64_t rows, std::int64_t channels, const T* x, const T* y, const T* mean,
                           const T* dy, const InputGradient<T>& factor, const Target& dx) {
-  T* const out = dx.dst.data<T>();
-  const bool streamed =
-      !dx.accumulate && exceeds_caches(rows * channels * static_cast<std::int64_t>(sizeof(T)));
-  parallel_chunks(rows, rows_per_chunk(channels, sizeof(T)),
-                  [=, &dx](std::int64_t, std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t row = begin; row < end; ++row) {
-                      const std::int64_t first = row * channels;
-                      write_row(out + first, channels, dx.accumulate, streamed, [=](const auto& at) {
-                        auto g = at(dy + first);
-                        if constexpr (kRelu) g = at(y + first) > 0 ? g : decltype(g){};
-                        return at(factor.gradient) * g + at(factor.deviation) * (at(x + first) - at(mean)) +
-                               at(factor.constant);
-                      });
-                    }
-                    if (streamed) finish_streaming();
-                  });
+  write_rows(dx.dst.data<T>(), rows, channels, dx.accumulate, [=](const auto& at, std::int64_t first) {
+    auto g = at(dy + first);
+    if constexpr (kRelu) g = at(y + first) > 0 ? g : decltype(g){};
+    return at(factor.gradient) * g + at(factor.deviation) * (at(x + first) - at(mean)) + at(factor.constant);
+  });
 }
 
 template <bool kRelu, class T>
