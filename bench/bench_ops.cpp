@@ -233,15 +233,18 @@ int run(const Options& options) {
              ceilings.memory.triad * 1e-9, ceilings.memory.read * 1e-9);
   for (const auto& peer : peers) fmt::print("{}: {}\n", peer->label(), peer->name());
   print_header(peers);
+  const auto write_json = [&](const std::vector<Row>& rows) {
+    if (!options.json.empty())
+      write_text_file(options.json, json_of(options, ceilings, rows, peers).dump(1) + "\n");
+  };
   const bench::TensorMaker maker(cpu_backend());
   std::vector<Row> rows;
   for (const Operation& operation : operations) {
     rows.push_back(measure_undisturbed(options, operation, maker, peers));
     print_row(rows.back(), ceilings);
+    write_json(rows);  // each time: a run that is cut off keeps what it measured
   }
   print_sums(rows, peers);
-  if (!options.json.empty())
-    write_text_file(options.json, json_of(options, ceilings, rows, peers).dump(1) + "\n");
   return 0;
 }
 
@@ -277,6 +280,6 @@ int main(int argc, char** argv) {
   app.add_option("--idle-wait", options.idle_wait, "seconds to wait at most for an idle machine, before each")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--json", options.json, "also write the results to this file");
+  app.add_option("--json", options.json, "also write the results to this file, after every operation");
   return apps::run_main(app, argc, argv, [&] { return run(options); });
 }

@@ -288,6 +288,25 @@ TEST_CASE("bench_train with a played peer: ratio, document, and the peer's envir
   CHECK(json["peer"]["environment"]["PLAYED"] == "yes");
 }
 
+TEST_CASE("bench_ops keeps what it measured when it is cut off") {
+  const TempFolder folder;
+  const std::string document = folder / "result.json";
+  // Ends before the second of two operations.
+  const std::string python = script(folder, "python", R"(echo '{"name": "Played 1.0"}'
+while read line; do
+  case "$line" in *backward*) exit ;; esac
+  echo '{"seconds": {"a": 0.5}}'
+done)");
+  bench::Process process({SAGITTA_BIN_DIR "/bench_ops", "--only", "max pool", "--batch", "1", "--seconds",
+                          "0.001", "--repetitions", "1", "--idle-wait", "0", "--vs", "onednn", "--python",
+                          python, "--json", document});
+  while (process.read_line()) continue;
+  CHECK(process.wait() == 1);
+  const auto json = nlohmann::json::parse(read_text_file(document));
+  REQUIRE(json["operations"].size() == 1);
+  CHECK(json["operations"][0]["milliseconds"]["onednn"] == 500);
+}
+
 TEST_CASE("benchmarks refuse wrong options and peers with one line") {
   const TempFolder folder;
   const std::string broken = script(folder, "broken", "echo Hello");
