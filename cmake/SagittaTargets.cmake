@@ -37,6 +37,18 @@ function(sagitta_library floor)
   set_property(GLOBAL APPEND PROPERTY SAGITTA_LIBRARIES sagitta_${floor})
 endfunction()
 
+# sagitta_kernels(NAME ISA a.cpp ...): an object library of files compiled for one instruction set (tensor/cpu/isa.h).
+function(sagitta_kernels name isa)
+  add_library(${name} OBJECT ${ARGN})
+  target_compile_features(${name} PRIVATE cxx_std_20)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE fmt::fmt sagitta_flags)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  # errno and traps: neither changes a result, and without them loops with square roots and selections become SIMD.
+  target_compile_options(${name} PRIVATE -include ${PROJECT_SOURCE_DIR}/tensor/cpu/isa/${isa}.h -fopenmp-simd
+                                         -fno-math-errno -fno-trapping-math)
+endfunction()
+
 # sagitta_executable(NAME SOURCES a.cpp ... LINK lib ...): an installed program in build/*/bin.
 function(sagitta_executable name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
