@@ -14,7 +14,9 @@
 #include "bench/operations.h"
 #include "bench/ops_peer.h"
 #include "bench/rival.h"
+#include "bench/tile_speed.h"
 #include "tensor/atomic_file.h"
+#include "tensor/cpu_options.h"
 
 namespace {
 
@@ -22,6 +24,8 @@ using namespace sagitta;
 using bench::Operation;
 using bench::OpsPeer;
 using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kTileKernel = "tile kernel";  // what --only knows it by
 
 struct Options {
   std::string only, json, python = "python3", onednn, peer_environment, conv_algo = "auto";
@@ -35,6 +39,7 @@ struct Options {
 struct Ceilings {
   double flop = 0;  // per second
   bench::MemoryBandwidth memory;
+  bench::TileSpeeds tiles;
 
   double seconds(const Operation& operation) const {
     return std::max(operation.call.flop / flop, operation.call.bytes / memory.triad);
@@ -127,6 +132,12 @@ std::string rate_of(const Operation& operation, const Ceilings& ceilings, double
              : fmt::format("{:.1f} GB/s", operation.call.bytes / seconds * 1e-9);
 }
 
+void print_tiles(const bench::TileSpeeds& tiles) {
+  for (const auto& [dtype, tile] : {std::pair{"f32", tiles.f32}, std::pair{"f64", tiles.f64}})
+    fmt::print("{}  {:>2} x {:<2} {} {}  L1 {:.0f} %  L2 {:.0f} % of the FMA peak\n", kTileKernel, tile.rows,
+               tile.columns, dtype, cpu_instruction_set(), 100 * tile.l1_share, 100 * tile.l2_share);
+}
+
 void print_header(const std::vector<std::unique_ptr<OpsPeer>>& peers) {
   fmt::print("{:<50}{:>5}{:>10}{:>14}{:>9}", "operation", "x", "ms", "rate", "ceiling");
   for (const auto& peer : peers) fmt::print("{:>14}{:>7} {:<14}", peer->label(), "ratio", "");
@@ -177,6 +188,13 @@ void print_sums(const std::vector<Row>& rows, const std::vector<std::unique_ptr<
   }
 }
 
+Json json_of(const bench::TileSpeed& tile) {
+  return {{"rows", tile.rows},
+          {"columns", tile.columns},
+          {"l1_share", tile.l1_share},
+          {"l2_share", tile.l2_share}};
+}
+
 Json json_of(const Options& options, const Ceilings& ceilings, const std::vector<Row>& rows,
              const std::vector<std::unique_ptr<OpsPeer>>& peers) {
   Json result{{"machine", bench::machine_name()},
@@ -186,6 +204,11 @@ Json json_of(const Options& options, const Ceilings& ceilings, const std::vector
               {"fma_peak_gflops", ceilings.flop * 1e-9},
               {"triad_gb_per_s", ceilings.memory.triad * 1e-9},
               {"read_gb_per_s", ceilings.memory.read * 1e-9},
+              {"tile_kernel",
+               {{"instruction_set", cpu_instruction_set()},
+                {"fma_peak_gflops", ceilings.tiles.fma_peak * 1e-9},
+                {"f32", json_of(ceilings.tiles.f32)},
+                {"f64", json_of(ceilings.tiles.f64)}}},
               {"conv_algo", options.conv_algo},
               {"cold_caches", options.cold},
               {"repetitions", options.repetitions},
@@ -220,23 +243,28 @@ int run(const Options& options) {
   for (Operation& each : bench::vit_operations(options.vit_batch)) operations.push_back(std::move(each));
   std::erase_if(operations,
                 [&](const Operation& each) { return each.name.find(options.only) == std::string::npos; });
-  require(!operations.empty(), "--only: no operation is named like '{}'; without it all are listed",
-          options.only);
+  // The tile kernel is measured in any case.
+  require(!operations.empty() || kTileKernel.find(options.only) != std::string_view::npos,
+          "--only: no operation is named like '{}'; without it all are listed", options.only);
   if (!options.json.empty())
     AtomicFile(options.json);  // throws now, not after the work, if it cannot be written
   const auto peers = start_peers(options);
   if (!bench::wait_until_idle(options.idle_wait))
     fmt::print(stderr, "other processes keep the machine busy: the figures will be low\n");
-  const Ceilings ceilings{bench::fma_peak(1), bench::memory_bandwidth(2)};
+  const Ceilings ceilings{bench::fma_peak(1), bench::memory_bandwidth(2),
+                          bench::tile_speeds(cpu_instruction_set(), 1)};
   fmt::print("{}, {} threads, {}: FMA peak {:.0f} GFLOP/s, memory {:.1f} GB/s triad, {:.1f} GB/s read\n",
              bench::machine_name(), omp_get_max_threads(), bench::vector_instructions(), ceilings.flop * 1e-9,
              ceilings.memory.triad * 1e-9, ceilings.memory.read * 1e-9);
   for (const auto& peer : peers) fmt::print("{}: {}\n", peer->label(), peer->name());
-  print_header(peers);
+  print_tiles(ceilings.tiles);
   const auto write_json = [&](const std::vector<Row>& rows) {
     if (!options.json.empty())
       write_text_file(options.json, json_of(options, ceilings, rows, peers).dump(1) + "\n");
   };
+  write_json({});
+  if (operations.empty()) return 0;
+  print_header(peers);
   const bench::TensorMaker maker(cpu_backend());
   std::vector<Row> rows;
   for (const Operation& operation : operations) {
@@ -255,7 +283,7 @@ int main(int argc, char** argv) {
                "bench_ops");
   Options options;
   app.add_option("--only", options.only,
-                 "only operations whose name contains this, e.g. 'conv 3x3' or dweight");
+                 "only operations whose name contains this, e.g. 'conv 3x3', dweight or 'tile kernel'");
   app.add_option("--batch", options.batch, "images per step of ResNet-50")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

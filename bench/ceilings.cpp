@@ -75,20 +75,12 @@ float chains_any() {
 }
 #endif
 
-struct Chains {
-  const char* name;
-  int lanes;
-  float (*run)();
-};
-
-Chains widest_chains() {
+int widest_vector_bytes() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return {"AVX-512", 16, chains_avx512};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {"AVX2", 8, chains_avx2};
-  return {"SSE", 4, chains_any};
-#else
-  return {"128-bit vectors", 4, chains_any};
+  if (__builtin_cpu_supports("avx512f")) return 64;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 32;
 #endif
+  return 16;
 }
 
 // ---- memory
@@ -133,16 +125,29 @@ float sum(const float* values) {
 
 }  // namespace
 
-const char* vector_instructions() { return widest_chains().name; }
+FmaChains fma_chains(int vector_bytes) {
+  const double flop = 2.0 * kChains * static_cast<double>(kSteps) * vector_bytes / sizeof(float);
+#if defined(__x86_64__)
+  if (vector_bytes == 64) return {"AVX-512", flop, chains_avx512};
+  if (vector_bytes == 32) return {"AVX2", flop, chains_avx2};
+  constexpr const char* kName = "SSE";
+#else
+  constexpr const char* kName = "128-bit vectors";
+#endif
+  require(vector_bytes == 16, "fma_chains: vectors are of {} bytes, expected 16, 32 or 64", vector_bytes);
+  return {kName, flop, chains_any};
+}
+
+const char* vector_instructions() { return fma_chains(widest_vector_bytes()).name; }
 
 double fma_peak(double budget) {
-  const Chains chains = widest_chains();
-  const double flop = 2.0 * chains.lanes * kChains * static_cast<double>(kSteps);
+  const FmaChains chains = fma_chains(widest_vector_bytes());
   double all = 0;
   // Each thread by itself: waiting for each other would measure the scheduler wherever a third thread runs.
   // The median, since a thread whose neighbor on the same core pauses is faster than it can be.
 #pragma omp parallel reduction(+ : all)
-  all += flop / median_seconds(budget, [&] { [[maybe_unused]] const volatile float needed = chains.run(); });
+  all += chains.flop /
+         median_seconds(budget, [&] { [[maybe_unused]] const volatile float needed = chains.run(); });
   return all;
 }
 

@@ -6,6 +6,15 @@ namespace sagitta::bench {
 // The widest vector instructions that this processor has and fma_peak() uses: "AVX-512", "AVX2", ...
 const char* vector_instructions();
 
+// Independent multiply-adds in registers, as f32 vectors of one width: what fma_peak() times.
+struct FmaChains {
+  const char* name;  // of the instructions
+  double flop;       // of one run, less than a millisecond
+  float (*run)();    // what it returns depends on all of them
+};
+// Of vectors of 16, 32 or 64 bytes, which this processor must have.
+FmaChains fma_chains(int vector_bytes);
+
 // FLOP per second of all threads together, doing nothing but independent multiply-adds in registers (an f32
 // multiply-add counts two). Takes about `budget` seconds.
 double fma_peak(double budget);

@@ -14,9 +14,11 @@
 #include "bench/ops_peer.h"
 #include "bench/recorded_step.h"
 #include "bench/rival.h"
+#include "bench/tile_speed.h"
 #include "models/summary.h"
 #include "temp_folder.h"
 #include "tensor/atomic_file.h"
+#include "tensor/cpu_options.h"
 #include "tensor/error.h"
 
 using namespace sagitta;
@@ -288,7 +290,22 @@ TEST_CASE("bench_train with a played peer: ratio, document, and the peer's envir
   CHECK(json["peer"]["environment"]["PLAYED"] == "yes");
 }
 
-TEST_CASE("bench_ops keeps what it measured when it is cut off") {
+TEST_CASE("the tile kernel of every instruction set is measured beside its own FMA peak") {
+  for (const std::string_view isa : cpu_instruction_sets()) {
+    CAPTURE(isa);
+    const bench::TileSpeeds speeds = bench::tile_speeds(isa, 0.01);
+    CHECK(speeds.fma_peak > 0);
+    for (const bench::TileSpeed& tile : {speeds.f32, speeds.f64}) {
+      CHECK(tile.rows > 0);
+      CHECK(tile.l1_share > 0);
+      CHECK(tile.l2_share > 0);
+    }
+    CHECK(speeds.f32.columns == 2 * speeds.f64.columns);
+  }
+  CHECK(contains(message_of([] { bench::tile_speeds("z80", 0.01); }), "none for z80"));
+}
+
+TEST_CASE("bench_ops shows the tile kernel, and keeps what it measured when it is cut off") {
   const TempFolder folder;
   const std::string document = folder / "result.json";
   // Ends before the second of two operations.
@@ -300,9 +317,13 @@ done)");
   bench::Process process({SAGITTA_BIN_DIR "/bench_ops", "--only", "max pool", "--batch", "1", "--seconds",
                           "0.001", "--repetitions", "1", "--idle-wait", "0", "--vs", "onednn", "--python",
                           python, "--json", document});
-  while (process.read_line()) continue;
+  std::string output;
+  while (const auto line = process.read_line()) output += *line + "\n";
   CHECK(process.wait() == 1);
+  CHECK(contains(output, fmt::format("f32 {}  L1 ", cpu_instruction_set())));
   const auto json = nlohmann::json::parse(read_text_file(document));
+  CHECK(json["tile_kernel"]["instruction_set"] == cpu_instruction_set());
+  CHECK(json["tile_kernel"]["f32"]["l1_share"].get<double>() > 0);
   REQUIRE(json["operations"].size() == 1);
   CHECK(json["operations"][0]["milliseconds"]["onednn"] == 500);
 }
