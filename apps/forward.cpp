@@ -5,6 +5,7 @@
 #include "apps/engine/device.h"
 #include "apps/engine/main_guard.h"
 #include "models/hugging_face.h"
+#include "nn/constant_parameters.h"
 #include "tensor/safetensors.h"
 
 namespace {
@@ -52,6 +53,7 @@ int main(int argc, char** argv) {
     const auto model = models::import_model(model_path, context);
     model->eval();
     const autograd::NoGradient no_gradient;
+    const nn::ConstantParameters constant(*model);
     const Tensor pixels = read_pixels(input, context);
     const std::int64_t n = pixels.shape()[0];
     Tensor logits(device.backend, {n, model->config().num_labels()}, DType::f32);

@@ -9,6 +9,7 @@
 #include "bench/recorded_step.h"
 #include "models/classifier.h"
 #include "nn/arena.h"
+#include "nn/constant_parameters.h"
 #include "nn/optimizer.h"
 
 namespace sagitta::bench {
@@ -67,6 +68,7 @@ Json run_worker(const WorkerOptions& options) {
   if (options.inference) {
     model->eval();
     const autograd::NoGradient no_gradient;
+    const nn::ConstantParameters constant(*model);
     const auto step = backend.capture([&] { model->logits(pixels); });
     return time_steps(backend, options, [&] { step->replay(); });
   }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "tensor/error.h"
+
 namespace sagitta::nn {
 namespace {
 
@@ -13,6 +15,8 @@ Optimizer::Optimizer(ParameterArena& arena)
     : arena_(arena), norm2_(zeros(arena.values().backend(), {1}, arena.values().dtype())) {}
 
 void Optimizer::step(const Tensor& step_state) {
+  require(arena_.values().kept_forms() == nullptr,
+          "optimizer: a ConstantParameters holds the parameters; let it go before training");
   Backend& backend = norm2_.backend();
   arena_.complete_gradients();
   backend.squared_norm(arena_.gradients(), norm2_);

@@ -34,6 +34,8 @@ autograd::Variable Parameter::variable() const {
 }
 
 void Parameter::refresh_copy() {
+  require(value().kept_forms() == nullptr,
+          "parameter {}: was written to while a ConstantParameters held the model; let it go before", name_);
   if (copy_) value().backend().convert(value(), copy_);
 }
 

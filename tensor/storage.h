@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <memory>
 
+#include "tensor/kept_forms.h"
+
 namespace sagitta {
 
 class Backend;
@@ -22,11 +24,19 @@ class Storage {
   std::size_t bytes() const { return bytes_; }
   std::byte* data() const { return data_; }
 
+  // From here to as many calls of end_constant() nobody changes the bytes, so that the backend may keep what
+  // it makes of them. The last end lets the forms go. Thread-safe.
+  void begin_constant();
+  void end_constant();
+  KeptForms* kept_forms() const { return kept_.get(); }  // null: the bytes may change
+
  private:
   Backend& backend_;
   std::size_t bytes_;
   std::byte* data_;
   std::shared_ptr<const void> owner_;  // null: the backend
+  int constant_ = 0;                   // promises that nobody changes the bytes
+  std::unique_ptr<KeptForms> kept_;
 };
 
 }  // namespace sagitta

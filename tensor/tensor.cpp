@@ -15,6 +15,34 @@ Storage::~Storage() {
   if (!owner_) backend_.release(data_, bytes_);
 }
 
+namespace {
+
+std::mutex constant_mutex;  // of all storages: promises are rare
+
+}  // namespace
+
+void Storage::begin_constant() {
+  const std::lock_guard lock(constant_mutex);
+  if (constant_++ == 0) kept_ = std::make_unique<KeptForms>();
+}
+
+void Storage::end_constant() {
+  const std::lock_guard lock(constant_mutex);
+  if (--constant_ == 0) kept_.reset();
+}
+
+const std::byte* KeptForms::get(Backend& backend, const Key& key, std::size_t bytes,
+                                const std::function<void(std::byte*)>& make) {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<Storage>& form = forms_[key];
+  if (!form) {
+    auto made = std::make_unique<Storage>(backend, bytes);
+    make(made->data());
+    form = std::move(made);
+  }
+  return form->data();
+}
+
 Tensor::Tensor(Backend& backend, const Shape& shape, DType dtype)
     : storage_(std::make_shared<Storage>(backend, static_cast<std::size_t>(shape.numel()) * size_of(dtype))),
       shape_(shape),

@@ -47,6 +47,12 @@ class Tensor {
   // Uninitialized memory of the same backend, shape and dtype.
   Tensor like() const { return Tensor(backend(), shape_, dtype_); }
 
+  // From here to the end nobody changes the storage, so that the backend may keep what it makes of it.
+  void begin_constant() const { storage_->begin_constant(); }
+  void end_constant() const { storage_->end_constant(); }
+  // Where it does; null while the elements may change.
+  KeptForms* kept_forms() const { return storage_->kept_forms(); }
+
   // True when no other handle shares the storage, so that writing in place surprises nobody.
   bool unique() const { return storage_.use_count() == 1; }
   // True when both handles show the same memory.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/engine/model_input.h"
+#include "nn/constant_parameters.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -46,6 +47,7 @@ Predictions predict(models::ImageClassifier& model, const nn::Context& context, 
   Tensor logits(backend, {rows, model.config().num_labels()}, DType::f32);
   const bool was_training = model.training();
   const autograd::NoGradient no_gradient;
+  const nn::ConstantParameters constant(model);
   model.eval();
   const std::unique_ptr<Captured> forward = backend.capture(
       [&] { backend.convert(model.logits(autograd::Variable(input.normalize())).value(), logits); });

@@ -207,8 +207,8 @@ void forward(CachingAllocator& allocator, const Conv2dParams& params, const Tens
              const ConvOutput<T>& output, Tensor& y) {
   const Shape& w = weight.shape();
   if (with_winograd(winograd_out<T>(params, w, y.shape()), [&]<int Out>() {
-        winograd<T, Out>(allocator, WinogradPass::forward, w, weight.data<T>(), TileGrid(x.shape(), Out),
-                         x.data<T>(), y.data<T>(), false, output);
+        winograd<T, Out>(allocator, WinogradPass::forward, weight, TileGrid(x.shape(), Out), x.data<T>(),
+                         y.data<T>(), false, output);
       }))
     return;
   const GemmExtents extents{y.shape().rows(), w[0], w[1] * w[2] * w[3]};
@@ -218,10 +218,11 @@ void forward(CachingAllocator& allocator, const Conv2dParams& params, const Tens
     if (output.scale != nullptr) finish_output(output, block, out.stride, out.data);
   };
   if (is_plain_product(params, w)) {
-    multiply<T>(allocator, extents, AlongRows<Matrix<T>>{{x.data<T>(), w[3]}}, kernels, out, false, finish);
+    multiply<T>(allocator, extents, AlongRows<Matrix<T>>{{x.data<T>(), w[3]}}, kernels, out, false, finish,
+                &weight);
   } else {
     const AlongRows<Patches<T>> patches{patches_of<T>(params, x, w, y.shape())};
-    multiply<T>(allocator, extents, patches, kernels, out, false, finish);
+    multiply<T>(allocator, extents, patches, kernels, out, false, finish, &weight);
   }
 }
 
@@ -258,8 +259,8 @@ void CpuBackend::conv2d_backward_input(const Conv2dParams& params, const Tensor&
   dispatch_floating(dy.dtype(), [&]<class T>(TypeTag<T>) {
     const Shape& w = weight.shape();
     if (with_winograd(winograd_out<T>(params, w, dy.shape()), [&]<int Out>() {
-          winograd<T, Out>(allocator_, WinogradPass::backward_input, w, weight.data<T>(),
-                           TileGrid(dy.shape(), Out), dy.data<T>(), dx.dst.data<T>(), dx.accumulate);
+          winograd<T, Out>(allocator_, WinogradPass::backward_input, weight, TileGrid(dy.shape(), Out),
+                           dy.data<T>(), dx.dst.data<T>(), dx.accumulate);
         }))
       return;
     const Shape& in = dx.dst.shape();

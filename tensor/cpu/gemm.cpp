@@ -127,7 +127,8 @@ void CpuBackend::linear(const LinearParams& params, const Tensor& x, const Tenso
         }
       };
       multiply<T>(allocator_, {m, n, k}, AlongRows<Matrix<T>>{{x.data<T>(), k}},
-                  AlongRows<Matrix<T>>{{weight.data<T>(), k}}, OutputRows<T>{before, n}, false, finish);
+                  AlongRows<Matrix<T>>{{weight.data<T>(), k}}, OutputRows<T>{before, n}, false, finish,
+                  &weight);
     });
   });
 }

@@ -13,6 +13,7 @@
 #include "tensor/cpu/allocator.h"
 #include "tensor/cpu/gemm_pack.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/cpu/weight_panels.h"
 
 namespace sagitta::cpu::inline SAGITTA_ISA {
 
@@ -290,10 +291,10 @@ void pack_shared(const GemmExtents& extents, const B& b, T* out) {
 }
 
 // C (+)= A B on all threads. epilogue(block) runs once for every finished part of C, on the thread that
-// computed it.
+// computed it. `weight`: the tensor whose rows are the columns of B, if it is one.
 template <class T, class A, class B, class Rows, class Epilogue = NoEpilogue>
 void multiply(CachingAllocator& allocator, const GemmExtents& extents, const A& a, const B& b, const Rows& c,
-              bool accumulate, const Epilogue& epilogue = {}) {
+              bool accumulate, const Epilogue& epilogue = {}, const Tensor* weight = nullptr) {
   const GemmPlan plan = plan_gemm(extents);
   const std::int64_t blocks = plan.row_blocks * plan.column_blocks, m = extents.m, n = extents.n;
   const auto block_at = [&](std::int64_t index) {
@@ -303,10 +304,10 @@ void multiply(CachingAllocator& allocator, const GemmExtents& extents, const A& 
   };
   if (plan.share_panels) {
     const std::int64_t padded = packed_columns<T>(n);
-    const Scratch<T> shared(allocator, padded * extents.k);
+    const WeightPanels<T> shared(allocator, weight, WeightForm::panels, extents.k, n, padded * extents.k,
+                                 [&](T* to) { pack_shared<T>(extents, b, to); });
     const SharedPanels<T> panels{shared.data(), padded};
     const ThreadScratch<T> scratch(allocator, block_scratch<T>());
-    pack_shared<T>(extents, b, shared.data());
     parallel_tasks(blocks, [&](std::int64_t task, int thread) {
       multiply_block(block_at(task), 0, extents.k, a, panels, c, accumulate, scratch.of(thread), epilogue);
     });

@@ -210,16 +210,18 @@ bool winograd_fits(const Shape& weight) {
 }
 
 template <class T, int Out>
-void winograd(CachingAllocator& allocator, WinogradPass pass, const Shape& weight_shape, const T* weight,
-              const TileGrid& grid, const T* x, T* y, bool accumulate, const ConvOutput<T>& output) {
+void winograd(CachingAllocator& allocator, WinogradPass pass, const Tensor& weight, const TileGrid& grid,
+              const T* x, T* y, bool accumulate, const ConvOutput<T>& output) {
   using W = Winograd<Out>;
   constexpr int kPlanes = W::kIn * W::kIn;
-  const std::int64_t outputs = weight_shape[0], inputs = weight_shape[3];
+  const std::int64_t outputs = weight.shape()[0], inputs = weight.shape()[3];
   const bool forward = pass == WinogradPass::forward;
   const std::int64_t depth = forward ? inputs : outputs, columns = forward ? outputs : inputs;
   const std::int64_t panel_plane = depth * packed_columns<T>(columns);
-  const Scratch<T> panels(allocator, kPlanes * panel_plane);
-  pack_kernels<W>(pass, outputs, inputs, weight, panels.data());
+  const WeightPanels<T> panels(allocator, forward ? &weight : nullptr,
+                               Out == 2 ? WeightForm::winograd2 : WeightForm::winograd4, depth, columns,
+                               kPlanes * panel_plane,
+                               [&](T* to) { pack_kernels<W>(pass, outputs, inputs, weight.data<T>(), to); });
 
   const std::int64_t tiles = grid.tiles(), block = std::min(block_tiles<W, T>(depth + columns),
                                                             round_up(tiles, std::int64_t{kTileRows}));
@@ -293,8 +295,8 @@ void winograd_backward_weight(CachingAllocator& allocator, const Shape& weight_s
 }
 
 #define SAGITTA_WINOGRAD(T, OUT)                                                                             \
-  template void winograd<T, OUT>(CachingAllocator&, WinogradPass, const Shape&, const T*, const TileGrid&,   \
-                                 const T*, T*, bool, const ConvOutput<T>&);                                  \
+  template void winograd<T, OUT>(CachingAllocator&, WinogradPass, const Tensor&, const TileGrid&, const T*,  \
+                                 T*, bool, const ConvOutput<T>&);                                            \
   template void winograd_backward_weight<T, OUT>(CachingAllocator&, const Shape&, const TileGrid&, const T*, \
                                                  const T*, T*, bool);
 SAGITTA_WINOGRAD(float, 2)

@@ -9,7 +9,7 @@
 #include "tensor/cpu/allocator.h"
 #include "tensor/cpu/conv_output.h"
 #include "tensor/cpu/winograd_transforms.h"
-#include "tensor/shape.h"
+#include "tensor/tensor.h"
 
 namespace sagitta::cpu::inline SAGITTA_ISA {
 
@@ -35,8 +35,8 @@ bool winograd_fits(const Shape& weight);
 // 180 degrees.
 enum class WinogradPass { forward, backward_input };
 template <class T, int Out>
-void winograd(CachingAllocator& allocator, WinogradPass pass, const Shape& weight_shape, const T* weight,
-              const TileGrid& grid, const T* x, T* y, bool accumulate, const ConvOutput<T>& output = {});
+void winograd(CachingAllocator& allocator, WinogradPass pass, const Tensor& weight, const TileGrid& grid,
+              const T* x, T* y, bool accumulate, const ConvOutput<T>& output = {});
 
 // dweight (+)= the weight gradient for input x [N,H,W,I] and output gradient dy [N,H,W,O].
 template <class T, int Out>
