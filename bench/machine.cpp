@@ -65,9 +65,15 @@ double own_ticks() {
 
 std::string machine_name() {
   std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
+  std::map<std::string, std::string> facts;  // of the first processor
+  for (std::string line; std::getline(file, line) && !line.empty();) {
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string::npos)
+      facts[line.substr(0, line.find_first_of("\t:"))] = line.substr(colon + 2);
+  }
+  if (!facts.contains("model name")) return "unknown";
+  if (!facts.contains("cpu family")) return facts["model name"];
+  return fmt::format("{} (family {}, model {})", facts["model name"], facts["cpu family"], facts["model"]);
 }
 
 std::string today() {

@@ -8,8 +8,9 @@
 
 namespace sagitta::bench {
 
-std::string machine_name();  // the processor's
-std::string today();         // "2026-11-23", UTC
+// The processor's name. Virtual machines name whole generations alike; family and model tell them apart.
+std::string machine_name();
+std::string today();  // "2026-11-23", UTC
 
 double seconds_now();                       // of a clock that never goes back
 double median(std::vector<double> values);  // 0 of none

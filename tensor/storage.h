@@ -25,7 +25,8 @@ class Storage {
   std::byte* data() const { return data_; }
 
   // From here to as many calls of end_constant() nobody changes the bytes, so that the backend may keep what
-  // it makes of them. The last end lets the forms go. Thread-safe.
+  // it makes of them. The last end lets the forms go. Any thread may promise, but while another computes with
+  // the bytes, only if that one has promised too.
   void begin_constant();
   void end_constant();
   KeptForms* kept_forms() const { return kept_.get(); }  // null: the bytes may change

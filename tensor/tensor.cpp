@@ -1,5 +1,7 @@
 #include "tensor/tensor.h"
 
+#include <mutex>
+
 #include "tensor/backend.h"
 #include "tensor/error.h"
 
@@ -29,18 +31,6 @@ void Storage::begin_constant() {
 void Storage::end_constant() {
   const std::lock_guard lock(constant_mutex);
   if (--constant_ == 0) kept_.reset();
-}
-
-const std::byte* KeptForms::get(Backend& backend, const Key& key, std::size_t bytes,
-                                const std::function<void(std::byte*)>& make) {
-  const std::lock_guard lock(mutex_);
-  std::unique_ptr<Storage>& form = forms_[key];
-  if (!form) {
-    auto made = std::make_unique<Storage>(backend, bytes);
-    make(made->data());
-    form = std::move(made);
-  }
-  return form->data();
 }
 
 Tensor::Tensor(Backend& backend, const Shape& shape, DType dtype)

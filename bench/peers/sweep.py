@@ -59,8 +59,12 @@ def wait_until_idle(limit):
 
 
 def processor_name():
-    match = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
-    return match.group(1) if match else "unknown"
+    facts = dict(re.findall(r"^(\S.*?)\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0], re.M))
+    if "model name" not in facts:
+        return "unknown"
+    # Virtual machines name whole generations alike; family and model tell them apart.
+    generation = f" (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else ""
+    return facts["model name"] + generation
 
 
 def configurations(args):
