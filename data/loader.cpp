@@ -41,7 +41,6 @@ void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   if (!options_.shuffle) std::iota(order_.begin(), order_.end(), std::size_t{0});
   next_to_load_ = next_to_give_ = first_batch;
   stopping_ = false;
-  failure_ = nullptr;
   for (int i = 0; i < std::max(1, options_.threads); ++i) threads_.emplace_back([this] { work(); });
 }
 
@@ -53,8 +52,9 @@ bool Loader::stands_at(std::int64_t epoch, std::int64_t batch) {
 std::optional<Batch> Loader::next() {
   if (next_to_give_ >= batches_per_epoch()) return std::nullopt;
   std::unique_lock lock(mutex_);
-  produced_.wait(lock, [&] { return failure_ || ready_.contains(next_to_give_); });
-  if (failure_) std::rethrow_exception(failure_);
+  produced_.wait(lock, [&] { return failures_.contains(next_to_give_) || ready_.contains(next_to_give_); });
+  if (const auto failure = failures_.find(next_to_give_); failure != failures_.end())
+    std::rethrow_exception(failure->second);
   Batch batch = std::move(ready_.extract(next_to_give_).mapped());
   ++next_to_give_;
   lock.unlock();  // or who is woken would wait for the lock at once
@@ -71,6 +71,7 @@ void Loader::stop() {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   ready_.clear();
+  failures_.clear();
 }
 
 void Loader::work() {
@@ -93,7 +94,7 @@ void Loader::work() {
       ready_.emplace(batch, std::move(loaded));
     } catch (...) {
       const std::lock_guard lock(mutex_);
-      failure_ = std::current_exception();
+      failures_.emplace(batch, std::current_exception());
       stopping_ = true;
     }
     produced_.notify_all();

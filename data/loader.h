@@ -50,7 +50,8 @@ class Loader {
   // stands there already, nothing happens: an epoch may be begun early, to have its first batches when they
   // are needed.
   void start(std::int64_t epoch, std::int64_t first_batch = 0);
-  // The next batch, or nothing at the end of the epoch. Rethrows what a thread ran into (a damaged picture).
+  // The next batch, or nothing at the end of the epoch. Rethrows what a thread ran into while it loaded this
+  // batch (a damaged picture), however far ahead of it that was.
   std::optional<Batch> next();
 
  private:
@@ -67,7 +68,7 @@ class Loader {
   std::mutex mutex_;
   std::condition_variable produced_, consumed_;
   std::map<std::int64_t, Batch> ready_;
-  std::exception_ptr failure_;
+  std::map<std::int64_t, std::exception_ptr> failures_;
   std::int64_t next_to_load_ = 0, next_to_give_ = 0;
   bool stopping_ = false;
   std::vector<std::thread> threads_;

@@ -188,6 +188,19 @@ TEST_CASE("a damaged picture stops the epoch with its name") {
   CHECK_THROWS_WITH_AS(epoch_of(loader, 0), doctest::Contains("s3.png"), Error);
 }
 
+TEST_CASE("a damaged picture stops the epoch at its batch, not where a thread ran into it") {
+  const TempFolder folder;
+  const SliceSet set = make_set(folder, 20);
+  testing::write_bytes(folder / "s17.png", "not a picture");
+  LoaderOptions options = options_for(3);  // six batches ahead: more than there are
+  options.shuffle = false;
+  Loader loader(set, options);
+  loader.start(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  for (int batch = 0; batch < 4; ++batch) CHECK(loader.next());
+  CHECK_THROWS_WITH_AS(loader.next(), doctest::Contains("s17.png"), Error);
+}
+
 TEST_CASE("letterboxing keeps the aspect, centers, and averages when it shrinks") {
   Image image{.width = 4, .height = 8, .channels = 1, .pixels = std::vector<std::uint8_t>(32, 200)};
   const Image box = letterbox(image, 4);
