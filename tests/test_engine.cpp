@@ -195,6 +195,9 @@ TEST_CASE("a run keeps its last and best checkpoints and nothing half-written") 
   testing::write_bytes(folder / "run/recipe.toml", "");
   CHECK_THROWS_WITH_AS(RunDirectory::create(folder / "run"), doctest::Contains("--resume"), Error);
   CHECK_FALSE(run.has_checkpoint());
+  // Without a checkpoint a run begins again, and so does its log.
+  run.log({{"a", 0}});
+  CHECK(RunDirectory::open(folder / "run").log_bytes() == 0);
   run.write_checkpoint(1, true, fill);
   run.write_checkpoint(2, false, fill);
   run.write_checkpoint(3, false, fill);

@@ -127,6 +127,43 @@ TEST_CASE("a loss that is not finite stops the run at its step, before a checkpo
   for (const Json& step : run.log("step")) CHECK(step["loss"].is_number());
 }
 
+TEST_CASE("a run that stopped anywhere ends with the log and the weights of an undisturbed one") {
+  const TempFolder folder;
+  const Trainer::Data data = make_data(folder, 13);
+  TrainOptions options = options_for(1);
+  options.checkpoint_steps = 1;
+  // What does not depend on the time that things took.
+  const auto results = [](const Run& run, const std::string& type) {
+    std::vector<Json> entries = run.log(type);
+    for (Json& entry : entries)
+      for (const char* timing : {"images_per_second", "wait_share"}) entry.erase(timing);
+    return entries;
+  };
+  Run whole(RunDirectory::create(folder / "whole"), options, data);
+  whole.trainer->run();
+  int without_checkpoint = 0;
+  for (const data::SliceRecord& record : data.train.records) {
+    CAPTURE(record.file);
+    // The run stops at the batch that holds this picture: in its first epoch, at any of its steps.
+    const std::filesystem::path parts = folder / ("parts-" + record.study);
+    const std::string picture = read_bytes(folder / record.file);
+    std::filesystem::remove(folder / record.file);
+    CHECK_THROWS_AS(Run(RunDirectory::create(parts), options, data).trainer->run(), Error);
+    write_bytes(folder / record.file, picture);
+    write_bytes(parts / "recipe.toml", "");
+    Run resumed(RunDirectory::open(parts), options, data);
+    if (resumed.directory.has_checkpoint())
+      resumed.trainer->resume();
+    else
+      ++without_checkpoint;
+    resumed.trainer->run();
+    for (const char* type : {"step", "epoch"}) CHECK(results(resumed, type) == results(whole, type));
+    CHECK(read_bytes(resumed.directory.last() / "model.safetensors") ==
+          read_bytes(whole.directory.last() / "model.safetensors"));
+  }
+  CHECK(without_checkpoint == options.batch_size);  // the pictures of the first batch
+}
+
 TEST_CASE("predictions do not depend on how the slices fall into batches") {
   const TempFolder folder;
   const Trainer::Data data = make_data(folder, 13);

@@ -39,6 +39,8 @@ RunDirectory RunDirectory::open(const fs::path& path) {
   const fs::path last = run.target("last"), best = run.target("best");
   if (last < best) run.point("last", best.string());
   run.prune();
+  // What a run logged before its first checkpoint will be done, and logged, again.
+  if (!run.has_checkpoint()) run.truncate_log(0);
   return run;
 }
 

@@ -54,8 +54,6 @@ struct Trainer::EpochState {
   Progress progress;
   Clock::time_point start = Clock::now();
   double seconds_waited = 0;  // for the loader
-  double sum_of_losses = 0;
-  std::int64_t batches = 0;  // in the sum
 };
 
 Trainer::Trainer(models::ImageClassifier& model, nn::Context& context,
@@ -144,7 +142,8 @@ void Trainer::resume() {
                .optimizer_steps = state.optimizer_steps,
                .micro_steps = state.micro_steps,
                .best_validation_loss = state.best_validation_loss,
-               .best_epoch = state.best_epoch};
+               .best_epoch = state.best_epoch,
+               .sum_of_losses = state.sum_of_losses};
   run_.truncate_log(state.log_bytes);
   fmt::print(stderr, "resuming {} at epoch {}, step {}\n", run_.path().string(), position_.epoch + 1,
              position_.optimizer_steps);
@@ -153,10 +152,10 @@ void Trainer::resume() {
 void Trainer::run() {
   model_.train();
   while (position_.epoch < options_.epochs) {
-    const double training_loss = train_epoch();
+    train_epoch();
     // The next epoch's first batches are made while this one is validated.
     if (position_.epoch + 1 < options_.epochs) loader_.start(position_.epoch + 1);
-    finish_epoch(training_loss);
+    finish_epoch();
   }
   const MemoryUse memory = context_.backend().memory_use();
   fmt::print("best epoch {} with validation loss {:.5f}: {}\npeak tensor memory {:.0f} MB\n",
@@ -164,7 +163,7 @@ void Trainer::run() {
              static_cast<double>(memory.peak) / 1e6);
 }
 
-double Trainer::train_epoch() {
+void Trainer::train_epoch() {
   const std::int64_t batches = batches_per_epoch();
   loader_.start(position_.epoch, position_.batch);
   EpochState epoch{.progress{fmt::format("epoch {}/{}", position_.epoch + 1, options_.epochs), "images",
@@ -187,7 +186,6 @@ double Trainer::train_epoch() {
     write_checkpoint(false);
   }
   if (running) report(epoch, measure(*running));
-  return epoch.sum_of_losses / static_cast<double>(std::max<std::int64_t>(1, epoch.batches));
 }
 
 void Trainer::upload(const data::Batch& batch) {
@@ -234,8 +232,7 @@ Trainer::Measured Trainer::measure(const Launched& launched) const {
 
 void Trainer::report(EpochState& epoch, const Measured& measured) {
   const Launched& launched = measured.launched;
-  epoch.sum_of_losses += measured.loss;
-  ++epoch.batches;
+  position_.sum_of_losses += measured.loss;
   const double wait_share = epoch.seconds_waited / seconds_since(epoch.start);
   epoch.progress.update(launched.batch * options_.batch_size,
                         fmt::format("loss {:.4f}  lr {:.2e}  wait {:.0f}%", measured.loss,
@@ -265,11 +262,12 @@ void Trainer::check_finite(double value, const char* what, std::int64_t step) co
        value, position_.epoch + 1, step, checkpoint);
 }
 
-void Trainer::finish_epoch(double training_loss) {
+void Trainer::finish_epoch() {
   Progress progress("validation", "images", static_cast<std::int64_t>(data_.validation.records.size()));
   const Predictions predictions = predict(model_, context_, data_.validation, input_options_,
                                           [&](std::int64_t done) { progress.update(done); });
   const double loss = mean_bce(predictions, pos_weights_);
+  const double training_loss = position_.sum_of_losses / static_cast<double>(batches_per_epoch());
   check_finite(loss, "validation loss", position_.optimizer_steps);
   const std::vector<float> probabilities = predictions.probabilities();
   std::vector<double> areas;
@@ -292,6 +290,7 @@ void Trainer::finish_epoch(double training_loss) {
             {"validation_macro_auroc", std::isnan(area) ? Json() : Json(area)}});
   ++position_.epoch;
   position_.batch = 0;
+  position_.sum_of_losses = 0;
   write_checkpoint(is_best);
 }
 
@@ -309,6 +308,7 @@ void Trainer::write_checkpoint(bool is_best) {
                          .micro_steps = position_.micro_steps,
                          .best_validation_loss = position_.best_validation_loss,
                          .best_epoch = position_.best_epoch,
+                         .sum_of_losses = position_.sum_of_losses,
                          .log_bytes = run_.log_bytes()});
   });
 }

@@ -41,6 +41,7 @@ class Trainer {
     std::int64_t micro_steps = 0;
     double best_validation_loss = 0;  // valid once best_epoch >= 0
     std::int64_t best_epoch = -1;
+    double sum_of_losses = 0;  // of the epoch's batches so far
   };
 
   // A batch that the device was given.
@@ -56,7 +57,7 @@ class Trainer {
     double loss = 0;
     double gradient_norm = 0, loss_scale = 0;  // of the last batch of a step; 0 without a loss scale
   };
-  // What an epoch has come to so far.
+  // What is shown of an epoch while it runs.
   struct EpochState;
 
   std::int64_t batches_per_epoch() const;
@@ -64,12 +65,12 @@ class Trainer {
   double learning_rate() const;
   void build_steps();
   void forward_backward();
-  double train_epoch();  // from the current position; the mean loss
+  void train_epoch();  // from the current position
   void upload(const data::Batch& batch);
   Launched launch();                                 // what was uploaded; moves the position on
   Measured measure(const Launched& launched) const;  // waits for the device; throws unless all is finite
   void report(EpochState& epoch, const Measured& measured);
-  void finish_epoch(double training_loss);
+  void finish_epoch();
   void check_finite(double value, const char* what, std::int64_t step) const;
   void write_checkpoint(bool is_best);
   InputOptions training_input() const;

@@ -28,6 +28,7 @@ void write_trainer_state(const std::filesystem::path& directory, nn::Optimizer& 
                   {"micro_steps", state.micro_steps},
                   {"best_validation_loss", state.best_validation_loss},
                   {"best_epoch", state.best_epoch},
+                  {"sum_of_losses", state.sum_of_losses},
                   {"log_bytes", state.log_bytes}};
   write_text_file(directory / kStateFile, json.dump(2) + "\n");
 }
@@ -44,6 +45,7 @@ TrainerState read_trainer_state(const std::filesystem::path& directory, nn::Opti
             .micro_steps = json.at("micro_steps"),
             .best_validation_loss = json.at("best_validation_loss"),
             .best_epoch = json.at("best_epoch"),
+            .sum_of_losses = json.at("sum_of_losses"),
             .log_bytes = json.at("log_bytes")};
   } catch (const Json::exception& error) {
     fail("{}: is damaged ({}); resume from another checkpoint", file.string(), error.what());

@@ -15,6 +15,7 @@ struct TrainerState {
   std::int64_t micro_steps = 0;
   double best_validation_loss = 0;
   std::int64_t best_epoch = -1;  // none yet
+  double sum_of_losses = 0;      // of the epoch's batches so far
   std::int64_t log_bytes = 0;    // size of metrics.jsonl
 };
 
