@@ -13,6 +13,8 @@ namespace {
 constexpr std::int64_t kEnoughTasks = 16;      // for a handful of threads to share evenly
 constexpr std::int64_t kSmallestSplit = 1536;  // terms of a sum that are worth adding up apart
 constexpr std::int64_t kSmallestBlock = 192;   // rows or columns of C whose packed operands pay
+// With so many blocks of that size, C alone makes tasks enough.
+constexpr std::int64_t kEnoughBlocks = 32;
 constexpr std::int64_t kPartialElements = std::int64_t{1} << 21;
 constexpr std::int64_t kSerialWork =
     100000;  // multiplications that one thread finishes before others wake up
@@ -55,7 +57,8 @@ GemmPlan plan_gemm(const GemmExtents& extents) {
   cut(kBlockRows, kBlockColumns);
   if (m * n * k < kSerialWork || blocks == 0) return plan;
   // A long sum over a small C (the gradient of a weight) is split, and C cut finer where that is not enough.
-  if (blocks < kEnoughTasks && k >= 2 * kSmallestSplit) {
+  const std::int64_t smallest_blocks = ceil_div(m, kSmallestBlock) * ceil_div(n, kSmallestBlock);
+  if (blocks < kEnoughTasks && smallest_blocks < kEnoughBlocks && k >= 2 * kSmallestSplit) {
     for (std::int64_t rows = plan.block_rows, columns = plan.block_columns;; cut(rows, columns)) {
       plan.splits = std::min({ceil_div(kEnoughTasks, blocks), k / kSmallestSplit,
                               std::max<std::int64_t>(1, kPartialElements / (m * n))});

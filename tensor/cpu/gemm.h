@@ -49,6 +49,10 @@ inline constexpr std::int64_t kPackedRows =
 inline constexpr std::int64_t kBlockRows = 8 * kPackedRows;
 inline constexpr std::int64_t kColumnUnit = 96;  // whole panels of every instruction set and dtype
 inline constexpr std::int64_t kBlockColumns = 6 * kColumnUnit;
+// Columns that an epilogue finishes at a time, kPackedRows rows of them: few enough that they still lie in
+// the L2 cache, enough to repay the start of a loop over one row.
+template <class T>
+inline constexpr std::int64_t kFinishedColumns = 8 * kTileColumns<T>;
 template <class T>
 constexpr std::int64_t packed_columns(std::int64_t columns) {
   return round_up(columns, static_cast<std::int64_t>(kTileColumns<T>));
@@ -252,19 +256,22 @@ void multiply_block(const Block& block, std::int64_t k_begin, std::int64_t k_end
       const LeftOperand<T, A> left(a, block.row_begin + i0, count, k0, depth, columns, packed_a);
       T* c_rows[kPackedRows];
       for (std::int64_t r = 0; r < count; ++r) c_rows[r] = c.at(block.row_begin + i0 + r);
-      for (std::int64_t j = 0; j < columns; j += kTileColumns<T>) {
-        const std::int64_t width = std::min<std::int64_t>(kTileColumns<T>, columns - j);
-        for_tiles<T>(c_rows, count, block.column_begin + j, width, accumulate || step > 0,
-                     [&]<int Height, int Vectors>(std::int64_t i, const TileC<T>& tile) {
-                       left.template tile<Height>(i, [&](const auto& operand) {
-                         ahead.take(depth, [&](const auto& fetch) {
-                           multiply_tile<T, Height, Vectors>(depth, operand, right.tile(j), tile, fetch);
+      for (std::int64_t j0 = 0; j0 < columns; j0 += kFinishedColumns<T>) {
+        const std::int64_t end = std::min(columns, j0 + kFinishedColumns<T>);
+        for (std::int64_t j = j0; j < end; j += kTileColumns<T>) {
+          const std::int64_t width = std::min<std::int64_t>(kTileColumns<T>, end - j);
+          for_tiles<T>(c_rows, count, block.column_begin + j, width, accumulate || step > 0,
+                       [&]<int Height, int Vectors>(std::int64_t i, const TileC<T>& tile) {
+                         left.template tile<Height>(i, [&](const auto& operand) {
+                           ahead.take(depth, [&](const auto& fetch) {
+                             multiply_tile<T, Height, Vectors>(depth, operand, right.tile(j), tile, fetch);
+                           });
                          });
                        });
-                     });
+        }
         if (step + 1 == steps.count)
-          epilogue(Block{block.row_begin + i0, block.row_begin + i0 + count, block.column_begin + j,
-                         block.column_begin + j + width});
+          epilogue(Block{block.row_begin + i0, block.row_begin + i0 + count, block.column_begin + j0,
+                         block.column_begin + end});
       }
     }
   }

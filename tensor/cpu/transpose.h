@@ -1,7 +1,8 @@
 // Transposition in registers: how rows that lie apart become panels that lie side by side (gemm_pack.h).
 // Bound by memory: the rows of a panel are more streams than the processor foresees, and where their distance
 // is a power of two they share a few cache sets. So a row is read by whole vectors, of which each touches its
-// cache line once, and the lines after it are fetched meanwhile.
+// cache line once, and the lines after it are fetched meanwhile: to L2, since in the few sets of L1 that rows
+// of such distances share they would push each other out before their turn.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -37,7 +38,7 @@ inline void transpose_square(const T* const* from, std::int64_t at, T* to, std::
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r) {
       row[r] = *reinterpret_cast<const Unaligned*>(from[4 * g + r] + at);
-      __builtin_prefetch(from[4 * g + r] + at + kAhead);
+      __builtin_prefetch(from[4 * g + r] + at + kAhead, 0, 2);
     }
     constexpr auto kLowPairs = [](int i) { return i / 4 * 4 + i % 4 / 2 + i % 2 * kSteps; };
     constexpr auto kHighPairs = [](int i) { return i / 4 * 4 + i % 4 / 2 + i % 2 * kSteps + 2; };
