@@ -1,5 +1,5 @@
 // Optimizer steps on the flat parameter buffer, with PyTorch's update equations. Bound by memory bandwidth:
-// each buffer is read and written once.
+// each buffer is read and written once, at the speed of the triad or above.
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,5 @@
-// Max pooling and global average pooling, vectorized over the channels. Bound by memory bandwidth.
+// Max pooling and global average pooling, vectorized over the channels. Bound by memory bandwidth:
+// 74 to 80 % of the triad's speed.
 #include <limits>
 
 #include "tensor/cpu/cpu_backend.h"

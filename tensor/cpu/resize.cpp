@@ -1,6 +1,6 @@
 // Bicubic resizing of [H,W,C] (Keys, "Cubic convolution interpolation", 1981, with a = -0.75), as torch's
 // interpolate with align_corners = false and no antialias: used to fit position embeddings to another image
-// size.
+// size, once per forward pass at most: not optimized beyond that.
 #include <array>
 #include <cmath>
 
