@@ -1,5 +1,5 @@
-// Dropout with masks drawn anew in backward. Bound by the generator: 3 ns per element on two cores, a tenth of
-// the memory's speed.
+// Dropout with masks drawn anew in backward. Bound by the generator: 3 ns per element on two cores, a tenth
+// of the memory's speed.
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dispatch.h"
 #include "tensor/cpu/dropout_mask.h"

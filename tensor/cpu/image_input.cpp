@@ -1,5 +1,5 @@
-// Pictures to network input: window, mirror and normalization in one pass over the output. Three channels make
-// no SIMD vector: an eighth of a copy's speed, 2 ms per batch of a ViT step of 7 s.
+// Pictures to network input: window, mirror and normalization in one pass over the output. Three channels
+// make no SIMD vector: an eighth of a copy's speed, 2 ms per batch of a ViT step of 7 s.
 #include <vector>
 
 #include "tensor/cpu/cpu_backend.h"

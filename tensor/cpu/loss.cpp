@@ -1,4 +1,5 @@
-// Losses with their gradients, in double whatever the dtype: a batch of logits is tiny and takes microseconds.
+// Losses with their gradients, in double whatever the dtype: a batch of logits is tiny and takes
+// microseconds.
 #include <algorithm>
 #include <cmath>
 
