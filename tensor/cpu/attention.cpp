@@ -21,15 +21,13 @@ namespace {
 
 constexpr std::int64_t kQueryRows = 3 * kPackedRows, kMostKeys = 640;  // of a block
 
-// [0, tokens) in nearly equal blocks of at most `most`. `stride`: a row of `longest` scores in whole cache
-// lines.
+// [0, tokens) in nearly equal blocks of at most `most`.
 struct TokenBlocks {
-  std::int64_t tokens, count, longest, stride;
+  std::int64_t tokens, count, longest;
   TokenBlocks(std::int64_t all, std::int64_t most)
-      : tokens(all),
-        count(ceil_div(all, most)),
-        longest(ceil_div(all, std::max<std::int64_t>(1, count))),
-        stride(round_up(longest, 16)) {}
+      : tokens(all), count(ceil_div(all, most)), longest(ceil_div(all, std::max<std::int64_t>(1, count))) {}
+  // Elements from one row of scores, one for each token of a block, to the next: whole cache lines.
+  std::int64_t stride() const { return round_up(longest, 16); }
   // Calls f(begin, extent) block by block.
   template <class F>
   void visit(const F& f) const {
@@ -136,7 +134,7 @@ void CpuBackend::attention(const AttentionParams& params, const Tensor& state, c
     const T scale = static_cast<T>(params.scale);
     const TokenBlocks queries(t, kQueryRows), keys(t, kMostKeys);
     const Scratch<RunningSoftmax<T>> softmaxes(allocator_, queries.longest * ThreadPool::instance().size());
-    const ThreadScratch<T> scratch(allocator_, block_scratch<T>() + queries.longest * keys.stride);
+    const ThreadScratch<T> scratch(allocator_, block_scratch<T>() + queries.longest * keys.stride());
     parallel_tasks(e.batch * e.heads, [&](std::int64_t task, int thread) {
       const std::int64_t image = task / e.heads, head = task % e.heads;
       const T* q = qkv.data<T>() + e.packed(image, head);
@@ -149,16 +147,16 @@ void CpuBackend::attention(const AttentionParams& params, const Tensor& state, c
         std::fill_n(softmax, rows, RunningSoftmax<T>{std::numeric_limits<T>::lowest(), 0});
         keys.visit([&](std::int64_t key, std::int64_t columns) {
           multiply_serial<T>({rows, columns, e.dim}, rows_of(q + begin * packed_stride, packed_stride),
-                             rows_of(k + key * packed_stride, packed_stride), {scores, keys.stride}, false,
+                             rows_of(k + key * packed_stride, packed_stride), {scores, keys.stride()}, false,
                              gemm);
           for (std::int64_t i = 0; i < rows; ++i) {
-            T* const row = scores + i * keys.stride;
+            T* const row = scores + i * keys.stride();
             const T correction = softmax[i].add(row, columns, scale);
             if (key > 0) scale_row(block_y + i * e.width(), e.dim, correction);
             weight_mask.visit(task * t + begin + i, key, columns,
                               [=](std::int64_t j, bool keep) { row[j] = keep ? row[j] * survivor : T(0); });
           }
-          multiply_serial<T>({rows, e.dim, columns}, rows_of(scores, keys.stride),
+          multiply_serial<T>({rows, e.dim, columns}, rows_of(scores, keys.stride()),
                              columns_of(v + key * packed_stride, packed_stride), {block_y, e.width()},
                              key > 0, gemm);
         });
@@ -183,7 +181,7 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
     const WeightMask weight_mask(params, state, e);
     const T survivor = static_cast<T>(1 / (1 - params.dropout)), scale = static_cast<T>(params.scale);
     const TokenBlocks queries(t, kQueryRows), keys(t, kMostKeys);
-    const std::int64_t block = queries.longest * keys.stride;
+    const std::int64_t block = queries.longest * keys.stride();
     const ThreadScratch<T> scratch(allocator_,
                                    block_scratch<T>() + 2 * block + queries.longest + keys.longest);
     parallel_tasks(e.batch * e.heads, [&](std::int64_t task, int thread) {
@@ -209,11 +207,11 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
         keys.visit([&](std::int64_t key, std::int64_t columns) {
           const std::int64_t first = key * packed_stride;
           multiply_serial<T>({rows, columns, e.dim}, rows_of(block_q, packed_stride),
-                             rows_of(k + first, packed_stride), {weights, keys.stride}, false, gemm);
+                             rows_of(k + first, packed_stride), {weights, keys.stride()}, false, gemm);
           multiply_serial<T>({rows, columns, e.dim}, rows_of(block_dy, width),
-                             rows_of(v + first, packed_stride), {gradients, keys.stride}, false, gemm);
+                             rows_of(v + first, packed_stride), {gradients, keys.stride()}, false, gemm);
           for (std::int64_t i = 0; i < rows; ++i) {
-            T *w = weights + i * keys.stride, *g = gradients + i * keys.stride;
+            T *w = weights + i * keys.stride(), *g = gradients + i * keys.stride();
             const std::int64_t query = task * t + begin + i;
             const T log_sum = lse.data<T>()[query], mean = means[i];
             weight_mask.visit(query, key, columns,
@@ -225,12 +223,12 @@ void CpuBackend::attention_backward(const AttentionParams& params, const Tensor&
               g[j] = scale * p * (g[j] * mask[j] - mean);
             }
           }
-          multiply_serial<T>({columns, e.dim, rows}, columns_of(weights, keys.stride),
+          multiply_serial<T>({columns, e.dim, rows}, columns_of(weights, keys.stride()),
                              columns_of(block_dy, width), {dv + first, packed_stride}, add, gemm);
-          multiply_serial<T>({rows, e.dim, columns}, rows_of(gradients, keys.stride),
+          multiply_serial<T>({rows, e.dim, columns}, rows_of(gradients, keys.stride()),
                              columns_of(k + first, packed_stride),
                              {dq + begin * packed_stride, packed_stride}, dqkv.accumulate || key > 0, gemm);
-          multiply_serial<T>({columns, e.dim, rows}, columns_of(gradients, keys.stride),
+          multiply_serial<T>({columns, e.dim, rows}, columns_of(gradients, keys.stride()),
                              columns_of(block_q, packed_stride), {dk + first, packed_stride}, add, gemm);
         });
       });
