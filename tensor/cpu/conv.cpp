@@ -162,33 +162,18 @@ Patches<T> patches_of(const Conv2dParams& params, const Tensor& x, const Shape& 
           y[2],        params.stride, -params.padding, -params.padding, weight[2]};
 }
 
-// Finishes a part of y [rows][columns] that a matrix product hands over. What the next part to the right will
-// add is fetched meanwhile: its rows are too short for the processor to foresee them.
+// Finishes a part of y [rows][columns] that a matrix product hands over. Row by row, although scale and shift
+// are then read anew for each: down a column, rows a power of two apart would share one set of the L1 cache.
 template <OutputSteps kSteps, class T>
 void finish_output(const ConvOutput<T>& output, const Block& block, std::int64_t columns, T* y) {
-  using Vector = typename Simd<T>::Vector;
-  using Unaligned = typename Simd<T>::Unaligned;
-  constexpr std::int64_t kLanes = Simd<T>::kLanes;
-  const std::int64_t whole = (block.column_end - block.column_begin) / kLanes * kLanes;
-  const bool more = kSteps.residual && block.column_end < columns;
-  for (std::int64_t c = block.column_begin; c < block.column_begin + whole; c += kLanes) {
-    const Vector scale = *reinterpret_cast<const Unaligned*>(output.scale + c);
-    const Vector shift = *reinterpret_cast<const Unaligned*>(output.shift + c);
-    for (std::int64_t row = block.row_begin; row < block.row_end; ++row) {
-      auto* const to = reinterpret_cast<Unaligned*>(y + row * columns + c);
-      const Vector sum = *to;
-      *to = finished(kSteps, sum, scale, shift, [&]() -> Vector {
-        const T* const residual = output.residual + row * columns + c;
-        if (more) __builtin_prefetch(residual + whole);
-        return *reinterpret_cast<const Unaligned*>(residual);
-      });
-    }
+  const T *scale = output.scale, *shift = output.shift;
+  for (std::int64_t row = block.row_begin; row < block.row_end; ++row) {
+    T* const to = y + row * columns;
+    const T* const residual = kSteps.residual ? output.residual + row * columns : nullptr;
+#pragma omp simd
+    for (std::int64_t c = block.column_begin; c < block.column_end; ++c)
+      to[c] = finished(kSteps, to[c], scale[c], shift[c], [=] { return residual[c]; });
   }
-  for (std::int64_t row = block.row_begin; row < block.row_end; ++row)
-    for (std::int64_t c = block.column_begin + whole; c < block.column_end; ++c) {
-      const std::int64_t at = row * columns + c;
-      y[at] = finished(kSteps, y[at], output.scale[c], output.shift[c], [&] { return output.residual[at]; });
-    }
 }
 
 template <class T>

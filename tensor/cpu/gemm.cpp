@@ -74,7 +74,7 @@ GemmPlan plan_gemm(const GemmExtents& extents) {
   plan.share_panels = true;
   double best = std::numeric_limits<double>::infinity();
   GemmPlan chosen = plan;
-  for (std::int64_t rows = 2 * kTileRows; rows <= 4 * kPackedRows; rows += kTileRows)
+  for (std::int64_t rows = 2 * kTileRows; rows <= kBlockRows; rows += kTileRows)
     for (const std::int64_t parts : {1, 2, 3, 4, 6, 8, 12, 16}) {
       cut(rows, std::max(kColumnUnit, ceil_div(n, parts)));
       const double time = estimated_time(plan);

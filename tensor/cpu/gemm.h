@@ -51,7 +51,7 @@ inline constexpr std::int64_t kBlockRows = 8 * kPackedRows;
 inline constexpr std::int64_t kColumnUnit = 96;  // whole panels of every instruction set and dtype
 inline constexpr std::int64_t kBlockColumns = 6 * kColumnUnit;
 // Columns that an epilogue finishes at a time, kPackedRows rows of them: few enough that they still lie in
-// the L2 cache, enough to repay the start of a loop over one row.
+// the L2 cache, enough to repay the start of a loop over one row. Twice as many make whole rows, if they do.
 template <class T>
 inline constexpr std::int64_t kFinishedColumns = 8 * kTileColumns<T>;
 template <class T>
@@ -257,8 +257,9 @@ void multiply_block(const Block& block, std::int64_t k_begin, std::int64_t k_end
       const LeftOperand<T, A> left(a, block.row_begin + i0, count, k0, depth, columns, packed_a);
       T* c_rows[kPackedRows];
       for (std::int64_t r = 0; r < count; ++r) c_rows[r] = c.at(block.row_begin + i0 + r);
-      for (std::int64_t j0 = 0; j0 < columns; j0 += kFinishedColumns<T>) {
-        const std::int64_t end = std::min(columns, j0 + kFinishedColumns<T>);
+      const std::int64_t finished = columns <= 2 * kFinishedColumns<T> ? columns : kFinishedColumns<T>;
+      for (std::int64_t j0 = 0; j0 < columns; j0 += finished) {
+        const std::int64_t end = std::min(columns, j0 + finished);
         for (std::int64_t j = j0; j < end; j += kTileColumns<T>) {
           const std::int64_t width = std::min<std::int64_t>(kTileColumns<T>, end - j);
           for_tiles<T>(c_rows, count, block.column_begin + j, width, accumulate || step > 0,

@@ -180,7 +180,6 @@ void pack_kernels(WinogradPass pass, std::int64_t outputs, std::int64_t inputs, 
 
 constexpr std::int64_t kBlockBytes = 600000;  // of transformed tiles and their products: within the L2 cache
 constexpr std::int64_t kMostTiles = 8 * kTileRows;
-
 // c [rows][columns] = a [rows][depth] b for at most kMostTiles rows, of which a has whole kernel tiles.
 template <class T>
 void multiply_plane(std::int64_t rows, std::int64_t columns, std::int64_t depth, const T* a,
@@ -196,11 +195,20 @@ void multiply_plane(std::int64_t rows, std::int64_t columns, std::int64_t depth,
                  });
 }
 
-// Tiles that are transformed and multiplied together, whole kernel rows of them.
+// Of `tiles` tiles, how many are transformed and multiplied together: whole kernel rows of them. They fit the
+// L2 cache, but where the transformed kernels are so many that every block reads them from memory, blocks are
+// few and large.
 template <class W, class T>
-std::int64_t block_tiles(std::int64_t channels) {
-  const std::int64_t bytes = W::kIn * W::kIn * channels * static_cast<std::int64_t>(sizeof(T));
-  return std::clamp<std::int64_t>(kBlockBytes / bytes / kTileRows * kTileRows, 2 * kTileRows, kMostTiles);
+std::int64_t block_tiles(std::int64_t tiles, std::int64_t depth, std::int64_t columns) {
+  constexpr std::int64_t kPlaneBytes = W::kIn * W::kIn * static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t kCachedKernels = 8'000'000, kFewest = 2 * kTileRows, kEnough = 6 * kTileRows;
+  const auto whole_rows = [](std::int64_t count) { return round_up(count, std::int64_t{kTileRows}); };
+  std::int64_t block = kBlockBytes / (kPlaneBytes * (depth + columns)) / kTileRows * kTileRows;
+  if (kPlaneBytes * depth * columns > kCachedKernels) {
+    const std::int64_t share = whole_rows(ceil_div(tiles, ThreadPool::instance().size()));
+    block = std::max(block, std::min(share, kEnough));
+  }
+  return std::min(std::clamp(block, kFewest, kMostTiles), whole_rows(tiles));
 }
 
 }  // namespace
@@ -224,8 +232,7 @@ void winograd(CachingAllocator& allocator, WinogradPass pass, const Tensor& weig
                                kPlanes * panel_plane,
                                [&](T* to) { pack_kernels<W>(pass, outputs, inputs, weight.data<T>(), to); });
 
-  const std::int64_t tiles = grid.tiles(), block = std::min(block_tiles<W, T>(depth + columns),
-                                                            round_up(tiles, std::int64_t{kTileRows}));
+  const std::int64_t tiles = grid.tiles(), block = block_tiles<W, T>(tiles, depth, columns);
   const std::int64_t x_plane = block * padded<T>(depth), y_plane = block * padded<T>(columns);
   const ThreadScratch<T> scratch(allocator, kPlanes * (x_plane + y_plane));
   parallel_tasks(ceil_div(tiles, block), [&](std::int64_t task, int thread) {
