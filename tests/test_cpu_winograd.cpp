@@ -87,6 +87,21 @@ TEST_CASE("winograd: results do not depend on the number of threads") {
   }
 }
 
+TEST_CASE("winograd: kernels too large for the caches, whose blocks depend on the number of threads") {
+  const Conv2dParams params{1, 1};
+  const Tensor x = random_tensor({6, 7, 7, 368}, DType::f32, 1),
+               weight = random_tensor({352, 3, 3, 368}, DType::f32, 2);
+  const Tensor dy = random_tensor({6, 7, 7, 352}, DType::f32, 3);
+  const auto run = [&](ConvAlgorithm algorithm) {
+    const With with(algorithm);
+    return all_of(params, x, weight, dy);
+  };
+  const Values direct = run(ConvAlgorithm::direct);
+  CHECK(difference(run(ConvAlgorithm::winograd2), direct) < 5e-6);
+  CHECK(difference(run(ConvAlgorithm::winograd4), direct) < 5e-5);
+  for (const ConvAlgorithm algorithm : kWinograds) check_thread_independence([&] { return run(algorithm); });
+}
+
 TEST_CASE("convolution with batch norm, residual and ReLU in one sweep agrees with its composition") {
   for_both_dtypes([](DType dtype) {
     for (const ConvAlgorithm algorithm :
