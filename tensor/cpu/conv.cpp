@@ -1,8 +1,8 @@
 // Convolution and its two gradients as matrix products over image patches (implicit im2col).
 // Rows of the product are output pixels; a row of `Patches` is the patch under the kernel, read straight from
 // the image while it is packed, so nothing of the size of an im2col buffer exists. Bound by the FMA units:
-// 1x1 convolutions and 3x3 with stride 2 reach 70 to 93 % of their peak, the stem, whose rows of three
-// channels make short runs, 58 to 76 %.
+// 1x1 convolutions and 3x3 with stride 2 reach 61 to 93 % of their peak, the stem, whose rows of three
+// channels make short runs, 51 to 76 %.
 #include <cmath>
 
 #include "tensor/cpu/conv_output.h"

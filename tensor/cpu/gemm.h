@@ -5,7 +5,7 @@
 // is split only where C has too few blocks, with a fixed order of additions. Invariant: how a sum is split
 // depends on the extents only (how C is cut into blocks may depend on the number of threads), so the result
 // does not depend on threads. Bound by the FMA units: the linear layers of ViT-B/16 reach 85 to 97 % of their
-// peak; packing takes 3 to 6 % of the time.
+// peak, but for one gradient (77 %); packing takes 3 to 6 % of the time.
 #pragma once
 #include <algorithm>
 #include <cstdint>
