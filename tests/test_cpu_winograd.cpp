@@ -17,20 +17,34 @@ class With {
 
 constexpr ConvAlgorithm kWinograds[] = {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4};
 
-// Output, input gradient and weight gradient of one 3 x 3 convolution, as one list.
-Values all_of(const Conv2dParams& params, const Tensor& x, const Tensor& weight, const Tensor& dy) {
-  Tensor y = poisoned(dy.shape(), dy.dtype()), dx = poisoned(x.shape(), x.dtype()),
-         dweight = poisoned(weight.shape(), weight.dtype());
-  b.conv2d(params, x, weight, y);
-  b.conv2d_backward_input(params, weight, dy, {dx});
-  b.conv2d_backward_weight(params, x, dy, {dweight});
-  Values all;
-  for (const Tensor& part : {y, dx, dweight}) {
-    const Values values = values_of(part);
-    all.insert(all.end(), values.begin(), values.end());
+// A 3 x 3 convolution of random f32 images whose size it keeps.
+class SameConvolution {
+ public:
+  SameConvolution(Index images, Index height, Index width, Index inputs, Index outputs)
+      : x_(random_tensor({images, height, width, inputs}, DType::f32, 1)),
+        weight_(random_tensor({outputs, 3, 3, inputs}, DType::f32, 2)),
+        dy_(random_tensor({images, height, width, outputs}, DType::f32, 3)) {}
+
+  // Output, input gradient and weight gradient by this algorithm, as one list.
+  Values by(ConvAlgorithm algorithm) const {
+    const With with(algorithm);
+    constexpr Conv2dParams kParams{1, 1};
+    Tensor y = poisoned(dy_.shape(), DType::f32), dx = poisoned(x_.shape(), DType::f32),
+           dweight = poisoned(weight_.shape(), DType::f32);
+    b.conv2d(kParams, x_, weight_, y);
+    b.conv2d_backward_input(kParams, weight_, dy_, {dx});
+    b.conv2d_backward_weight(kParams, x_, dy_, {dweight});
+    Values all;
+    for (const Tensor& part : {y, dx, dweight}) {
+      const Values values = values_of(part);
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
   }
-  return all;
-}
+
+ private:
+  Tensor x_, weight_, dy_;
+};
 
 }  // namespace
 
@@ -58,48 +72,30 @@ TEST_CASE("winograd: shapes that it does not fit are computed by their definitio
 }
 
 TEST_CASE("winograd: the algorithms are what they say: results differ by rounding, and by no more") {
-  const Conv2dParams params{1, 1};
-  const Tensor x = random_tensor({2, 24, 24, 64}, DType::f32, 1),
-               weight = random_tensor({64, 3, 3, 64}, DType::f32, 2);
-  const Tensor dy = random_tensor({2, 24, 24, 64}, DType::f32, 3);
-  const auto run = [&](ConvAlgorithm algorithm) {
-    const With with(algorithm);
-    return all_of(params, x, weight, dy);
-  };
-  const Values direct = run(ConvAlgorithm::direct), two = run(ConvAlgorithm::winograd2),
-               four = run(ConvAlgorithm::winograd4);
+  const SameConvolution convolution(2, 24, 24, 64, 64);
+  const Values direct = convolution.by(ConvAlgorithm::direct), two = convolution.by(ConvAlgorithm::winograd2),
+               four = convolution.by(ConvAlgorithm::winograd4);
   CHECK(direct != two);
   CHECK(two != four);
   // The table takes F(4x4) for an image of this size.
-  CHECK(run(ConvAlgorithm::automatic) == four);
+  CHECK(convolution.by(ConvAlgorithm::automatic) == four);
   CHECK(difference(two, direct) < 2e-6);
   CHECK(difference(four, direct) < 2e-5);
 }
 
 TEST_CASE("winograd: results do not depend on the number of threads") {
-  const Conv2dParams params{1, 1};
-  const Tensor x = random_tensor({3, 22, 19, 32}, DType::f32, 1),
-               weight = random_tensor({48, 3, 3, 32}, DType::f32, 2);
-  const Tensor dy = random_tensor({3, 22, 19, 48}, DType::f32, 3);
-  for (const ConvAlgorithm algorithm : kWinograds) {
-    const With with(algorithm);
-    check_thread_independence([&] { return all_of(params, x, weight, dy); });
-  }
+  const SameConvolution convolution(3, 22, 19, 32, 48);
+  for (const ConvAlgorithm algorithm : kWinograds)
+    check_thread_independence([&] { return convolution.by(algorithm); });
 }
 
 TEST_CASE("winograd: kernels too large for the caches, whose blocks depend on the number of threads") {
-  const Conv2dParams params{1, 1};
-  const Tensor x = random_tensor({6, 7, 7, 368}, DType::f32, 1),
-               weight = random_tensor({352, 3, 3, 368}, DType::f32, 2);
-  const Tensor dy = random_tensor({6, 7, 7, 352}, DType::f32, 3);
-  const auto run = [&](ConvAlgorithm algorithm) {
-    const With with(algorithm);
-    return all_of(params, x, weight, dy);
-  };
-  const Values direct = run(ConvAlgorithm::direct);
-  CHECK(difference(run(ConvAlgorithm::winograd2), direct) < 5e-6);
-  CHECK(difference(run(ConvAlgorithm::winograd4), direct) < 5e-5);
-  for (const ConvAlgorithm algorithm : kWinograds) check_thread_independence([&] { return run(algorithm); });
+  const SameConvolution convolution(6, 7, 7, 368, 352);
+  const Values direct = convolution.by(ConvAlgorithm::direct);
+  CHECK(difference(convolution.by(ConvAlgorithm::winograd2), direct) < 5e-6);
+  CHECK(difference(convolution.by(ConvAlgorithm::winograd4), direct) < 5e-5);
+  for (const ConvAlgorithm algorithm : kWinograds)
+    check_thread_independence([&] { return convolution.by(algorithm); });
 }
 
 TEST_CASE("convolution with batch norm, residual and ReLU in one sweep agrees with its composition") {

@@ -51,7 +51,8 @@ inline constexpr std::int64_t kBlockRows = 8 * kPackedRows;
 inline constexpr std::int64_t kColumnUnit = 96;  // whole panels of every instruction set and dtype
 inline constexpr std::int64_t kBlockColumns = 6 * kColumnUnit;
 // Columns that an epilogue finishes at a time, kPackedRows rows of them: few enough that they still lie in
-// the L2 cache, enough to repay the start of a loop over one row. Twice as many make whole rows, if they do.
+// the L2 cache, enough to repay the start of a loop over one row. A block that is
+// no wider than twice that is finished in whole rows.
 template <class T>
 inline constexpr std::int64_t kFinishedColumns = 8 * kTileColumns<T>;
 template <class T>

@@ -180,6 +180,7 @@ void pack_kernels(WinogradPass pass, std::int64_t outputs, std::int64_t inputs, 
 
 constexpr std::int64_t kBlockBytes = 600000;  // of transformed tiles and their products: within the L2 cache
 constexpr std::int64_t kMostTiles = 8 * kTileRows;
+
 // c [rows][columns] = a [rows][depth] b for at most kMostTiles rows, of which a has whole kernel tiles.
 template <class T>
 void multiply_plane(std::int64_t rows, std::int64_t columns, std::int64_t depth, const T* a,
@@ -197,18 +198,16 @@ void multiply_plane(std::int64_t rows, std::int64_t columns, std::int64_t depth,
 
 // Of `tiles` tiles, how many are transformed and multiplied together: whole kernel rows of them. They fit the
 // L2 cache, but where the transformed kernels are so many that every block reads them from memory, blocks are
-// few and large.
+// large, up to a thread's share of the tiles.
 template <class W, class T>
 std::int64_t block_tiles(std::int64_t tiles, std::int64_t depth, std::int64_t columns) {
   constexpr std::int64_t kPlaneBytes = W::kIn * W::kIn * static_cast<std::int64_t>(sizeof(T));
   constexpr std::int64_t kCachedKernels = 8'000'000, kFewest = 2 * kTileRows, kEnough = 6 * kTileRows;
-  const auto whole_rows = [](std::int64_t count) { return round_up(count, std::int64_t{kTileRows}); };
-  std::int64_t block = kBlockBytes / (kPlaneBytes * (depth + columns)) / kTileRows * kTileRows;
-  if (kPlaneBytes * depth * columns > kCachedKernels) {
-    const std::int64_t share = whole_rows(ceil_div(tiles, ThreadPool::instance().size()));
-    block = std::max(block, std::min(share, kEnough));
-  }
-  return std::min(std::clamp(block, kFewest, kMostTiles), whole_rows(tiles));
+  const std::int64_t share = round_up(ceil_div(tiles, ThreadPool::instance().size()), kTileRows);
+  const std::int64_t fewest =
+      kPlaneBytes * depth * columns > kCachedKernels ? std::clamp(share, kFewest, kEnough) : kFewest;
+  const std::int64_t fitting = kBlockBytes / (kPlaneBytes * (depth + columns)) / kTileRows * kTileRows;
+  return std::min(std::clamp(fitting, fewest, kMostTiles), round_up(tiles, kTileRows));
 }
 
 }  // namespace
