@@ -2,10 +2,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/engine/device.h"
-#include "apps/engine/evaluation.h"
+#include "apps/evaluate/evaluation.h"
 #include "apps/engine/main_guard.h"
 #include "apps/engine/progress.h"
-#include "apps/engine/sheet.h"
+#include "apps/evaluate/sheet.h"
 #include "apps/engine/slices.h"
 #include "models/hugging_face.h"
 #include "tensor/atomic_file.h"

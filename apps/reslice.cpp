@@ -1,5 +1,5 @@
 // reslice: cuts sagittal slices out of CT studies, ready for training.
-#include "apps/engine/reslice.h"
+#include "apps/reslice/reslice.h"
 
 #include "apps/engine/main_guard.h"
 

@@ -1,5 +1,5 @@
 // train_resnet: trains or fine-tunes a ResNet on sagittal slices.
-#include "apps/engine/train_app.h"
+#include "apps/train/train_app.h"
 
 int main(int argc, char** argv) {
   return sagitta::apps::train_main(

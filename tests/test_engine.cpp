@@ -5,11 +5,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps/engine/evaluation.h"
+#include "apps/evaluate/evaluation.h"
 #include "apps/engine/run_directory.h"
-#include "apps/engine/sheet.h"
+#include "apps/evaluate/sheet.h"
 #include "apps/engine/slices.h"
-#include "apps/engine/train_options.h"
+#include "apps/train/train_options.h"
 #include "data/rsna_metric.h"
 #include "temp_folder.h"
 #include "tensor/cpu_options.h"

@@ -1,7 +1,7 @@
 // Reslicing a small data set: what is written, a second run that resumes the first, and what is refused.
 #include <nlohmann/json.hpp>
 
-#include "apps/engine/reslice.h"
+#include "apps/reslice/reslice.h"
 #include "data/csv.h"
 #include "data/image.h"
 #include "data/rsna_csv.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/engine/trainer.h"
+#include "apps/train/trainer.h"
 #include "nn/init.h"
 #include "temp_folder.h"
 

@@ -4,7 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "apps/engine/cut_slices.h"
+#include "apps/reslice/cut_slices.h"
 #include "data/split.h"
 #include "tensor/atomic_file.h"
 #include "tensor/error.h"

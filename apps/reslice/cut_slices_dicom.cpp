@@ -1,5 +1,5 @@
-#include "apps/engine/cut_slices.h"
-#include "apps/engine/reslice.h"
+#include "apps/reslice/cut_slices.h"
+#include "apps/reslice/reslice.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {

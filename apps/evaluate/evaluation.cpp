@@ -1,4 +1,4 @@
-#include "apps/engine/evaluation.h"
+#include "apps/evaluate/evaluation.h"
 
 #include <algorithm>
 #include <cmath>

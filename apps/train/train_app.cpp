@@ -1,10 +1,10 @@
-#include "apps/engine/train_app.h"
+#include "apps/train/train_app.h"
 
 #include <CLI/CLI.hpp>
 
 #include "apps/engine/main_guard.h"
 #include "apps/engine/slices.h"
-#include "apps/engine/trainer.h"
+#include "apps/train/trainer.h"
 #include "models/hugging_face.h"
 #include "tensor/atomic_file.h"
 #include "tensor/cpu_options.h"

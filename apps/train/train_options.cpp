@@ -1,4 +1,4 @@
-#include "apps/engine/train_options.h"
+#include "apps/train/train_options.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -1,4 +1,4 @@
-#include "apps/engine/reslice_study.h"
+#include "apps/reslice/reslice_study.h"
 
 #include <algorithm>
 #include <fstream>

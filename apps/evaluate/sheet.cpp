@@ -1,4 +1,4 @@
-#include "apps/engine/sheet.h"
+#include "apps/evaluate/sheet.h"
 
 #include <fmt/format.h>
 

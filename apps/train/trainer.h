@@ -9,7 +9,7 @@
 #include "apps/engine/model_input.h"
 #include "apps/engine/predictions.h"
 #include "apps/engine/run_directory.h"
-#include "apps/engine/train_options.h"
+#include "apps/train/train_options.h"
 #include "models/preprocessor.h"
 #include "nn/optimizer.h"
 

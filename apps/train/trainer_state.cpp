@@ -1,4 +1,4 @@
-#include "apps/engine/trainer_state.h"
+#include "apps/train/trainer_state.h"
 
 #include <nlohmann/json.hpp>
 

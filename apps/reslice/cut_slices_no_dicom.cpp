@@ -1,4 +1,4 @@
-#include "apps/engine/cut_slices.h"
+#include "apps/reslice/cut_slices.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {

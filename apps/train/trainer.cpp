@@ -1,11 +1,11 @@
-#include "apps/engine/trainer.h"
+#include "apps/train/trainer.h"
 
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "apps/engine/progress.h"
-#include "apps/engine/trainer_state.h"
+#include "apps/train/trainer_state.h"
 #include "autograd/ops.h"
 #include "models/hugging_face.h"
 #include "nn/metrics.h"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "apps/engine/reslice.h"
+#include "apps/reslice/reslice.h"
 #include "data/volume.h"
 
 namespace sagitta::apps {

@@ -1,4 +1,4 @@
-#include "apps/engine/reslice.h"
+#include "apps/reslice/reslice.h"
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "apps/engine/progress.h"
-#include "apps/engine/reslice_study.h"
+#include "apps/reslice/reslice_study.h"
 #include "data/csv.h"
 #include "data/rsna_csv.h"
 #include "tensor/atomic_file.h"
