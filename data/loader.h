@@ -23,8 +23,8 @@ namespace sagitta::data {
 struct LoaderOptions {
   std::int64_t batch_size = 8;
   int image_size = 224;
-  bool shuffle = false;    // a new order each epoch
-  bool drop_last = false;  // leave out an incomplete last batch (training: fixed shapes)
+  bool shuffle = false;          // a new order each epoch
+  bool drop_last = false;        // leave out an incomplete last batch (training: fixed shapes)
   std::int64_t max_batches = 0;  // of an epoch; 0: as many as there are
   AugmentOptions augment;
   MixOptions mix;

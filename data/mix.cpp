@@ -9,7 +9,8 @@
 namespace sagitta::data {
 namespace {
 
-// Gamma(shape, 1) for shape >= 1 (Marsaglia and Tsang, "A simple method for generating gamma variables", 2000).
+// Gamma(shape, 1) for shape >= 1 (Marsaglia and Tsang, "A simple method for generating gamma variables",
+// 2000).
 double gamma_number(double shape, CounterRandom& random) {
   const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
   while (true) {
@@ -39,7 +40,8 @@ class PairRow {
   };
   static Side side(Batch& batch, std::size_t picture, int y) {
     const auto bytes = static_cast<std::size_t>(batch.side) * 3;
-    return {batch.pixels.data() + (picture * static_cast<std::size_t>(batch.side) + static_cast<std::size_t>(y)) * bytes,
+    return {batch.pixels.data() +
+                (picture * static_cast<std::size_t>(batch.side) + static_cast<std::size_t>(y)) * bytes,
             batch.crop[picture * 3 + 2] != 0};
   }
   int width_;
@@ -88,8 +90,8 @@ void exchange(Batch& batch, std::size_t first, std::size_t second, double kept, 
 }  // namespace
 
 double symmetric_beta(double alpha, CounterRandom& random) {
-  // X / (X + Y) of two Gamma(alpha) numbers; below 1 a number of Gamma(alpha + 1) is scaled by U^(1/alpha), in
-  // logarithms, since for a small alpha both would be 0.
+  // X / (X + Y) of two Gamma(alpha) numbers; below 1 a number of Gamma(alpha + 1) is scaled by U^(1/alpha),
+  // in logarithms, since for a small alpha both would be 0.
   double log_gamma[2];
   for (double& value : log_gamma)
     value = std::log(gamma_number(alpha + 1, random)) + std::log(1 - random.uniform()) / alpha;

@@ -1,6 +1,7 @@
 // Mixing the pictures of a batch with each other: mixup (Zhang et al., 2018) and CutMix (Yun et al., 2019).
-// Invariant: picture i is mixed with picture size-1-i, as drawn from `key` only; pictures and labels are mixed
-// in the same proportion, seen as the network sees them, that is after Backend::normalize_image has mirrored them.
+// Invariant: picture i is mixed with picture size-1-i, as drawn from `key` only; pictures and labels are
+// mixed in the same proportion, seen as the network sees them, that is after Backend::normalize_image has
+// mirrored them.
 #pragma once
 #include "data/batch.h"
 #include "data/counter_random.h"

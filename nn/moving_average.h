@@ -1,7 +1,7 @@
-// MovingAverage: the exponential moving average of a model's weights and statistics (Polyak and Juditsky, 1992;
-// Tan and Le, 2019), which often generalizes better than the weights themselves.
-// Invariant: after n updates it stands for sum_i decay^(n-i) x_i / sum_i decay^(n-i): it starts from nothing, not
-// from the first values, so that it is right from the first step on (as Adam's moments are).
+// MovingAverage: the exponential moving average of a model's weights and statistics (Polyak and Juditsky,
+// 1992; Tan and Le, 2019), which often generalizes better than the weights themselves. Invariant: after n
+// updates it stands for sum_i decay^(n-i) x_i / sum_i decay^(n-i): it starts from nothing, not from the first
+// values, so that it is right from the first step on (as Adam's moments are).
 #pragma once
 #include <string>
 #include <utility>
@@ -20,7 +20,8 @@ class MovingAverage {
   // Adds the model as it is now. Enqueued only, so that it may be captured.
   void update();
 
-  // Puts the average of the `updates` updates so far into the model, until restore(): for evaluation and export.
+  // Puts the average of the `updates` updates so far into the model, until restore(): for evaluation and
+  // export.
   void apply(std::int64_t updates);
   void restore();
 
@@ -39,6 +40,22 @@ class MovingAverage {
   Module& model_;
   double decay_;
   std::vector<Entry> entries_;
+};
+
+// While one lives, the average is in the model; without an average, or an update of it, nothing happens.
+class AverageInModel {
+ public:
+  AverageInModel(MovingAverage* average, std::int64_t updates) : average_(updates > 0 ? average : nullptr) {
+    if (average_) average_->apply(updates);
+  }
+  ~AverageInModel() {
+    if (average_) average_->restore();
+  }
+  AverageInModel(const AverageInModel&) = delete;
+  AverageInModel& operator=(const AverageInModel&) = delete;
+
+ private:
+  MovingAverage* average_;
 };
 
 }  // namespace sagitta::nn

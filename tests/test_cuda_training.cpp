@@ -170,17 +170,17 @@ void step(Run& run, const Variant& variant, const std::vector<std::int64_t>& end
   Tensor norm2(b, {1}, run.dtype);
   const Tensor gradients = run.buffer(gradient, run.memory);
   b.squared_norm(gradients, norm2);
-  const ParameterUpdate update{.segments = {from_host(b, {3}, ends), from_host(b, {3}, decay), from_host(b, {3}, rate)},
-                               .state = state_tensor(b, {.optimizer_step = number, .learning_rate = 0.05}),
-                               .norm2 = norm2,
-                               .loss_scale = variant.loss_scale > 0
-                                                 ? from_host<float>(b, {3},
-                                                                    {static_cast<float>(variant.loss_scale),
-                                                                     4, static_cast<float>(skipped_steps)})
-                                                 : Tensor(),
-                               .gradient = gradients,
-                               .values = run.values,
-                               .copy = run.copy};
+  const ParameterUpdate update{
+      .segments = {from_host(b, {3}, ends), from_host(b, {3}, decay), from_host(b, {3}, rate)},
+      .state = state_tensor(b, {.optimizer_step = number, .learning_rate = 0.05}),
+      .norm2 = norm2,
+      .loss_scale = variant.loss_scale > 0 ? from_host<float>(b, {3},
+                                                              {static_cast<float>(variant.loss_scale), 4,
+                                                               static_cast<float>(skipped_steps)})
+                                           : Tensor(),
+      .gradient = gradients,
+      .values = run.values,
+      .copy = run.copy};
   if (variant.adam)
     b.adam({.decoupled = variant.decoupled, .max_norm = variant.max_norm}, update, run.first, run.second);
   else
@@ -271,7 +271,8 @@ TEST_CASE("an exponential moving average, as the CPU in f64") {
   for (const Memory memory : kMemories)
     for (const Index n : {Index{1}, Index{1031}, Index{4 * 256 * 1056 + 7}}) {
       const Values start = random_values(n, 1), in = random_values(n, 2);
-      Tensor mean = operand({n}, DType::f32, start, memory).device, expected = operand({n}, DType::f32, start).cpu;
+      Tensor mean = operand({n}, DType::f32, start, memory).device,
+             expected = operand({n}, DType::f32, start).cpu;
       device().update_average(0.875, operand({n}, DType::f32, in, memory).device, mean);
       cpu().update_average(0.875, operand({n}, DType::f32, in).cpu, expected);
       CHECK(excess(mean, expected) <= 1e-6);

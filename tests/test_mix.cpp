@@ -1,5 +1,5 @@
-// Mixing pictures of a batch: the proportions drawn, and that pictures and labels are mixed alike, as the network
-// sees them.
+// Mixing pictures of a batch: the proportions drawn, and that pictures and labels are mixed alike, as the
+// network sees them.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -29,8 +29,10 @@ Batch make_batch() {
 // The byte that the network sees.
 int seen(const Batch& batch, std::size_t picture, int y, int x, int channel) {
   const int column = batch.crop[picture * 3 + 2] != 0 ? kSide - 1 - x : x;
-  return batch.pixels[((picture * kSide + static_cast<std::size_t>(y)) * kSide + static_cast<std::size_t>(column)) * 3 +
-                      static_cast<std::size_t>(channel)];
+  return batch
+      .pixels[((picture * kSide + static_cast<std::size_t>(y)) * kSide + static_cast<std::size_t>(column)) *
+                  3 +
+              static_cast<std::size_t>(channel)];
 }
 
 template <class Visit>
@@ -99,7 +101,8 @@ TEST_CASE("CutMix exchanges a rectangle, and labels by its area") {
           return;
         }
         ++others;
-        left = std::min(left, x), right = std::max(right, x), top = std::min(top, y), bottom = std::max(bottom, y);
+        left = std::min(left, x), right = std::max(right, x), top = std::min(top, y),
+        bottom = std::max(bottom, y);
       });
       const double share = static_cast<double>(own) / (own + others);
       CHECK(after.labels[i * kLabels] == doctest::Approx(share).epsilon(1e-6));

@@ -237,7 +237,8 @@ TEST_CASE("a moving average is of the values since the first update, and gives t
       CHECK(host(net.head.weight.value())[i] == doctest::Approx(sum[i] / weights).epsilon(1e-12));
     for (const NamedBuffer& named : net.named_buffers())
       if (named.name.ends_with("running_var"))
-        CHECK(host(named.buffer->value())[0] == doctest::Approx((1 * 0.5625 + 2 * 0.75 + 3) / (0.5625 + 0.75 + 1)));
+        CHECK(host(named.buffer->value())[0] ==
+              doctest::Approx((1 * 0.5625 + 2 * 0.75 + 3) / (0.5625 + 0.75 + 1)));
     std::vector<double> trained;
     for (const auto& [name, tensor] : average.state())
       if (name == "trained.parameters") trained = host(tensor);

@@ -1,5 +1,6 @@
 #include "apps/engine/slices.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <unordered_set>
@@ -63,8 +64,9 @@ void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file
   }
 }
 
-StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
-                        std::uint64_t seed) {
+namespace {
+
+std::vector<data::SplitStudy> labeled_studies(const data::SliceSet& slices) {
   const std::unordered_map<std::string, std::string> patients = patients_of(slices);
   std::vector<data::SplitStudy> studies;
   std::unordered_set<std::string> seen;
@@ -79,9 +81,35 @@ StudySplit split_slices(const data::SliceSet& slices, double validation_fraction
   }
   require(!studies.empty(), "{}: no study has labels; a train.csv is needed beside train_images/",
           slices.root.string());
-  std::vector<double> fractions{1 - validation_fraction - test_fraction, validation_fraction};
-  if (test_fraction > 0) fractions.push_back(test_fraction);
-  auto parts = data::split_studies(studies, fractions, seed);
+  return studies;
+}
+
+// The test part first, then the validation part out of what the fold leaves.
+StudySplit split_fold(std::vector<data::SplitStudy> studies, const SplitOptions& options) {
+  const std::vector<double> equal(static_cast<std::size_t>(options.folds), 1);
+  auto folds = data::split_studies(studies, equal, options.seed);
+  std::vector<std::string> test = std::move(folds.at(static_cast<std::size_t>(options.fold - 1)));
+  std::erase_if(studies, [&](const data::SplitStudy& study) {
+    return std::binary_search(test.begin(), test.end(), study.study);
+  });
+  const double left = 1 - 1.0 / options.folds;
+  require(options.validation_fraction < left,
+          "--validation-fraction {} and --fold {}/{} leave nothing to train on", options.validation_fraction,
+          options.fold, options.folds);
+  auto parts = data::split_studies(studies, {left - options.validation_fraction, options.validation_fraction},
+                                   options.seed);
+  return {std::move(parts[0]), std::move(parts[1]), std::move(test)};
+}
+
+}  // namespace
+
+StudySplit split_slices(const data::SliceSet& slices, const SplitOptions& options) {
+  std::vector<data::SplitStudy> studies = labeled_studies(slices);
+  if (options.folds > 0) return split_fold(std::move(studies), options);
+  std::vector<double> fractions{1 - options.validation_fraction - options.test_fraction,
+                                options.validation_fraction};
+  if (options.test_fraction > 0) fractions.push_back(options.test_fraction);
+  auto parts = data::split_studies(studies, fractions, options.seed);
   parts.resize(3);
   return {std::move(parts[0]), std::move(parts[1]), std::move(parts[2])};
 }

@@ -36,10 +36,17 @@ struct StudySplit {
   std::vector<std::string> train, validation, test;
 };
 
-// Splits the labeled studies by patient, stratified; a test fraction of 0 leaves that part empty. Throws
-// Error when there are too few studies.
-StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
-                        std::uint64_t seed);
+struct SplitOptions {
+  double validation_fraction = 0.15;  // of all patients
+  double test_fraction = 0.15;        // of all patients; 0 leaves the part empty
+  int fold = 0,
+      folds = 0;  // folds > 0: cross-validation, the test part is fold 1..folds in place of a fraction
+  std::uint64_t seed = 0;
+};
+
+// Splits the labeled studies by patient, stratified. With folds, the test parts of all folds of a seed make a
+// partition. Throws Error when there are too few studies.
+StudySplit split_slices(const data::SliceSet& slices, const SplitOptions& options);
 
 // The labeled slices of one part of a split ("train", "validation", "test"), or of all studies ("all").
 // Throws Error, with the remedy, when `split_file` is missing or none of the part's studies is there.
