@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apps/engine/shared_files.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -9,10 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// bin/../share/sagitta/recipes: the same in a build tree and in an installed one.
-fs::path recipe_directory() {
-  return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "share" / "sagitta" / "recipes";
-}
+fs::path recipe_directory() { return shared_directory() / "recipes"; }
 
 }  // namespace
 

@@ -15,25 +15,31 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The patient of each study as reslice noted it in studies.json (a hash, never a name). A folder of slices
-// that came without it has one patient per study, as the RSNA data set.
-std::unordered_map<std::string, std::string> patients_of(const data::SliceSet& slices) {
+}  // namespace
+
+const std::string& SliceOrigins::patient_of(const std::string& study) const {
+  const auto found = patients.find(study);
+  return found == patients.end() ? study : found->second;
+}
+
+SliceOrigins origins_of(const data::SliceSet& slices) {
   const std::filesystem::path file = slices.root / "studies.json";
-  std::unordered_map<std::string, std::string> patients;
-  if (!std::filesystem::exists(file)) return patients;
+  SliceOrigins origins;
+  if (!std::filesystem::exists(file)) return origins;
   try {
     const Json json = Json::parse(read_text_file(file, std::size_t{1} << 30));
     for (const Json& study : json.at("studies")) {
-      const std::string patient = study.value("patient", "");
-      if (!patient.empty()) patients[study.at("study")] = patient;
+      const std::string name = study.at("study"), patient = study.value("patient", ""),
+                        verdict = study.value("verdict", "");
+      if (!patient.empty()) origins.patients[name] = patient;
+      if (verdict == "refused") origins.refused.push_back({name, study.at("reasons")});
+      origins.warned += verdict == "warn";
     }
   } catch (const Json::exception& error) {
     fail("{}: is damaged ({}); run reslice again", file.string(), error.what());
   }
-  return patients;
+  return origins;
 }
-
-}  // namespace
 
 data::SliceSet open_slices(const SliceSource& source) {
   const std::filesystem::path folder = source.data;
@@ -67,15 +73,12 @@ void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file
 namespace {
 
 std::vector<data::SplitStudy> labeled_studies(const data::SliceSet& slices) {
-  const std::unordered_map<std::string, std::string> patients = patients_of(slices);
+  const SliceOrigins origins = origins_of(slices);
   std::vector<data::SplitStudy> studies;
   std::unordered_set<std::string> seen;
   for (const data::SliceRecord& record : slices.records) {
     if (!record.labeled || !seen.insert(record.study).second) continue;
-    const auto patient = patients.find(record.study);
-    data::SplitStudy study{.study = record.study,
-                           .patient = patient == patients.end() ? record.study : patient->second,
-                           .labels = {}};
+    data::SplitStudy study{.study = record.study, .patient = origins.patient_of(record.study), .labels = {}};
     for (std::size_t i = 0; i < study.labels.size(); ++i) study.labels[i] = record.labels[i] > 0.5F ? 1 : 0;
     studies.push_back(std::move(study));
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "data/slice_set.h"
@@ -30,6 +31,22 @@ data::SliceSet open_slices(const SliceSource& source);
 void keep_slice_settings(const data::SliceSet& slices, const std::filesystem::path& file);
 // Sets planes, span, window and channels of `source` as kept in `file`; without the file nothing changes.
 void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file);
+
+// What reslice noted in studies.json about the studies that the slices come from.
+struct SliceOrigins {
+  struct Refused {
+    std::string study;
+    std::vector<std::string> reasons;
+  };
+  std::unordered_map<std::string, std::string> patients;  // by study: a hash, never a name
+  std::vector<Refused> refused;
+  int warned = 0;  // studies that are used, but not without reservation
+
+  // A study without a note is a patient of its own, as in the RSNA data set.
+  const std::string& patient_of(const std::string& study) const;
+};
+// Empty for slices that came without the file. Throws Error if it is damaged.
+SliceOrigins origins_of(const data::SliceSet& slices);
 
 // Study names per part.
 struct StudySplit {

@@ -4,6 +4,7 @@
 
 #include "apps/engine/main_guard.h"
 #include "apps/engine/slices.h"
+#include "apps/train/run_record.h"
 #include "apps/train/trainer.h"
 #include "data/shuffle.h"
 #include "models/hugging_face.h"
@@ -117,7 +118,8 @@ void say_what_is_trained(const models::ImageClassifier& model, const StudySplit&
       config.image_size, split.train.size(), split.validation.size(), split.test.size());
 }
 
-void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe) {
+void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe,
+           const std::vector<std::string>& command) {
   const StopSignal stop;
   const bool resuming = !options.resume.empty();
   if (options.threads > 0) set_cpu_threads(options.threads);
@@ -137,6 +139,12 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
   keep_slice_settings(slices, run.path() / "slices.json");
   const StudySplit split = settle_split(run.path() / "split.json", slices, options);
   if (!resuming) write_text_file(run.path() / "recipe.toml", recipe);
+  record_data(run.path(), slices, split);
+  record_session(run.path(), {.program = program.name,
+                              .command = command,
+                              .device = describe(device.backend.device()),
+                              .precision = options.device.precision,
+                              .threads = cpu_threads()});
 
   nn::Context context(device.backend, device.dtype);
   const auto model = models::make_classifier(config, context, {.recompute = options.recompute});
@@ -185,7 +193,7 @@ int train_main(const TrainProgram& program, int argc, char** argv) {
       options.quiet = quiet;
     }
     check_train_options(options);
-    train(options, program, app.config_to_str(true));
+    train(options, program, app.config_to_str(true), std::vector<std::string>(argv, argv + argc));
     return 0;
   });
 }

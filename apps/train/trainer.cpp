@@ -183,8 +183,10 @@ Trainer::Outcome Trainer::run() {
     }
   } catch (const Stopped&) {
     write_checkpoint(false);
+    run_.log({{"type", "end"}, {"outcome", "stopped"}, {"step", position_.optimizer_steps}});
     return Outcome::stopped;
   }
+  run_.log({{"type", "end"}, {"outcome", "finished"}, {"step", position_.optimizer_steps}});
   return Outcome::finished;
 }
 
