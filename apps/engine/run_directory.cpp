@@ -48,6 +48,12 @@ RunDirectory RunDirectory::open(const fs::path& path) {
   return run;
 }
 
+fs::path RunDirectory::folder(const std::string& name) const {
+  require_present();
+  attempt(path_ / name, "create the directory", [&](std::error_code& e) { fs::create_directory(path_ / name, e); });
+  return path_ / name;
+}
+
 void RunDirectory::log(const nlohmann::ordered_json& entry) {
   const fs::path file = path_ / "metrics.jsonl";
   errno = 0;

@@ -23,6 +23,8 @@ class RunDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path last() const { return path_ / "last"; }
   std::filesystem::path best() const { return path_ / "best"; }
+  // A folder of this name in the run, made when it is not there.
+  std::filesystem::path folder(const std::string& name) const;
   // False for a run that was stopped before its first one: it starts from the beginning again.
   bool has_checkpoint() const { return std::filesystem::exists(last()); }
 

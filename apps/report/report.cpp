@@ -18,6 +18,12 @@ constexpr const char* kRefresh = "<meta http-equiv=\"refresh\" content=\"30\">\n
 
 std::string page_part(const char* name) { return read_text_file(shared_directory() / "report" / name); }
 
+// Empty in a build that found no Chart.js: the page then says so in place of each chart.
+std::string chart_library() {
+  constexpr const char* kFile = "chart.min.js";
+  return std::filesystem::exists(shared_directory() / "report" / kFile) ? page_part(kFile) : "";
+}
+
 std::string escaped(const std::string& text) {
   std::string html;
   for (const char c : text) switch (c) {
@@ -71,7 +77,7 @@ void write_report(const ReportOptions& options) {
                                                     {"refresh", options.refreshes ? kRefresh : ""},
                                                     {"style", page_part("report.css")},
                                                     {"document", script_json({{"runs", runs}})},
-                                                    {"chart_library", page_part("chart.min.js")},
+                                                    {"chart_library", chart_library()},
                                                     {"charts", page_part("charts.js")},
                                                     {"sections", page_part("sections.js")},
                                                     {"script", page_part("report.js")}}));

@@ -1,9 +1,9 @@
 #include "apps/report/run_document.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "apps/engine/recipe.h"
 #include "apps/report/metric_columns.h"
 #include "data/base64.h"
 #include "tensor/atomic_file.h"
@@ -61,14 +61,6 @@ Json read_evaluations(const fs::path& run) {
   return evaluations;
 }
 
-// The options of a recipe by name, to compare runs.
-Json read_settings(const fs::path& recipe) {
-  Json settings = Json::object();
-  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(recipe.string()))
-    settings[item.name] = CLI::detail::join(item.inputs, ", ");
-  return settings;
-}
-
 Json state_of(const Json& end, const Json& metrics, const Json& settings) {
   const Json epochs = metrics["epochs"].value("epoch", Json::array());
   const std::string done = fmt::format("{} of {} epochs", epochs.size(), settings.value("epochs", "?"));
@@ -83,7 +75,9 @@ Json run_document(const fs::path& run, const std::string& name) {
   const fs::path recipe = run / "recipe.toml";
   require(fs::is_regular_file(recipe), "{}: is not a run (it has no recipe.toml)", run.string());
   Json end;
-  const Json metrics = metric_columns(run / "metrics.jsonl", end), settings = read_settings(recipe);
+  const Json metrics = metric_columns(run / "metrics.jsonl", end);
+  Json settings = Json::object();
+  for (const auto& [key, value] : recipe_settings(recipe)) settings[key] = value;
   return {{"name", name},
           {"state", state_of(end, metrics, settings)},
           {"metrics", metrics},

@@ -171,6 +171,7 @@ void Trainer::warn_of_labels() {
 
 Trainer::Outcome Trainer::run() {
   warn_of_labels();
+  log_ = std::make_unique<RunLog>(run_, position_.optimizer_steps);
   model_.train();
   try {
     while (!is_finished()) {
@@ -183,10 +184,11 @@ Trainer::Outcome Trainer::run() {
     }
   } catch (const Stopped&) {
     write_checkpoint(false);
-    run_.log({{"type", "end"}, {"outcome", "stopped"}, {"step", position_.optimizer_steps}});
+    log_->add({{"type", "end"}, {"outcome", "stopped"}, {"step", position_.optimizer_steps}});
     return Outcome::stopped;
   }
-  run_.log({{"type", "end"}, {"outcome", "finished"}, {"step", position_.optimizer_steps}});
+  log_->add({{"type", "end"}, {"outcome", "finished"}, {"step", position_.optimizer_steps}});
+  log_->end();
   return Outcome::finished;
 }
 
@@ -283,7 +285,7 @@ void Trainer::report(EpochState& epoch, const Measured& measured) {
     entry["loss_scale"] = *measured.loss_scale;
     entry["skipped"] = !std::isfinite(measured.gradient_norm);
   }
-  run_.log(entry);
+  log_->add(entry);
 }
 
 void Trainer::check_finite(double value, const char* what, std::int64_t step) const {
@@ -320,15 +322,16 @@ void Trainer::finish_epoch() {
   const bool is_best = settle_best(options_.best_by == "auroc" ? -area : loss);
   progress.note(fmt::format("epoch {}: training loss {:.4f}, validation loss {:.4f}, macro AUROC {:.3f}{}",
                             position_.epoch + 1, training_loss, loss, area, is_best ? " (best)" : ""));
-  run_.log({{"type", "epoch"},
-            {"epoch", position_.epoch + 1},
-            {"step", position_.optimizer_steps},
-            {"training_loss", training_loss},
-            {"validation_loss", loss},
-            {"validation_macro_auroc", number(area)},
-            {"validation_auroc", area_of_label},
-            {"validation_seconds", seconds_since(start)},
-            {"peak_memory_mb", static_cast<double>(context_.backend().memory_use().peak) / 1e6}});
+  log_->add_predictions(position_.optimizer_steps, predictions, model_.config().labels);
+  log_->add({{"type", "epoch"},
+             {"epoch", position_.epoch + 1},
+             {"step", position_.optimizer_steps},
+             {"training_loss", training_loss},
+             {"validation_loss", loss},
+             {"validation_macro_auroc", number(area)},
+             {"validation_auroc", area_of_label},
+             {"validation_seconds", seconds_since(start)},
+             {"peak_memory_mb", static_cast<double>(context_.backend().memory_use().peak) / 1e6}});
   ++position_.epoch;
   position_.batch = 0;
   position_.sum_of_losses = 0;

@@ -12,6 +12,7 @@
 #include "apps/engine/progress.h"
 #include "apps/engine/run_directory.h"
 #include "apps/engine/stop_signal.h"
+#include "apps/events/run_log.h"
 #include "apps/train/train_step.h"
 #include "apps/train/trainer_state.h"
 #include "models/preprocessor.h"
@@ -99,6 +100,7 @@ class Trainer {
   data::Loader loader_;
   TrainerState position_;
   bool is_frozen_;
+  std::unique_ptr<RunLog> log_;  // while run() runs
   std::set<std::string> warned_;
   Progress* shown_ = nullptr;
 };

@@ -31,6 +31,11 @@ const markDrawn = {
 };
 
 function drawCharts() {
+  if (typeof Chart === "undefined") {
+    for (const {canvas} of charts) canvas.replaceWith(element("p", {className: "note"}, "No chart: this build of sagitta had no Chart.js (Debian's libjs-chart.js)."));
+    charts.length = 0;
+    return;
+  }
   Chart.defaults.color = variable("--soft");
   Chart.defaults.borderColor = variable("--grid");
   Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
