@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "apps/report/report.h"
 #include "apps/train/fine_tuning.h"
 #include "models/hugging_face.h"
 #include "nn/checkpoint.h"
@@ -185,10 +186,12 @@ Trainer::Outcome Trainer::run() {
   } catch (const Stopped&) {
     write_checkpoint(false);
     log_->add({{"type", "end"}, {"outcome", "stopped"}, {"step", position_.optimizer_steps}});
+    render_report(false);
     return Outcome::stopped;
   }
   log_->add({{"type", "end"}, {"outcome", "finished"}, {"step", position_.optimizer_steps}});
   log_->end();
+  render_report(false);
   return Outcome::finished;
 }
 
@@ -336,6 +339,18 @@ void Trainer::finish_epoch() {
   position_.batch = 0;
   position_.sum_of_losses = 0;
   write_checkpoint(is_best);
+  if (!is_finished()) render_report(true);
+}
+
+// A page that cannot be made is no reason to lose a run.
+void Trainer::render_report(bool goes_on) {
+  if (!std::filesystem::exists(run_.path() / "recipe.toml")) return;  // a run of a test has no recipe
+  try {
+    write_report({.runs = {run_.path()}, .out = run_.path() / "report.html", .refreshes = goes_on});
+  } catch (const Error& error) {
+    warn_once(fmt::format("report.html was not written ({})", error.what()),
+              "the run goes on; make it later with: report " + run_.path().string());
+  }
 }
 
 bool Trainer::settle_best(double value) {

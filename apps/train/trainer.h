@@ -80,6 +80,7 @@ class Trainer {
   NamedTensors tensors_to_keep();
   void check_finite(double value, const char* what, std::int64_t step) const;
   void write_checkpoint(bool is_best);
+  void render_report(bool goes_on);
   void warn_of_labels();
   // Says it once in a run of the program, above the progress line.
   void warn_once(const std::string& what, const std::string& remedy);
