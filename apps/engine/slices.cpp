@@ -1,7 +1,6 @@
 #include "apps/engine/slices.h"
 
 #include <nlohmann/json.hpp>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "apps/reslice/cut_slices.h"
@@ -14,8 +13,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The patient of each study as reslice noted it in studies.json (a hash, never a name). A folder of slices
-// that came without it has one patient per study, as the RSNA data set.
+}  // namespace
+
 std::unordered_map<std::string, std::string> patients_of(const data::SliceSet& slices) {
   const std::filesystem::path file = slices.root / "studies.json";
   std::unordered_map<std::string, std::string> patients;
@@ -31,8 +30,6 @@ std::unordered_map<std::string, std::string> patients_of(const data::SliceSet& s
   }
   return patients;
 }
-
-}  // namespace
 
 data::SliceSet open_slices(const SliceSource& source) {
   const std::filesystem::path folder = source.data;

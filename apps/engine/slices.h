@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "data/slice_set.h"
@@ -30,6 +31,10 @@ data::SliceSet open_slices(const SliceSource& source);
 void keep_slice_settings(const data::SliceSet& slices, const std::filesystem::path& file);
 // Sets planes, span, window and channels of `source` as kept in `file`; without the file nothing changes.
 void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file);
+
+// The patient of each study as reslice noted it in studies.json (a hash, never a name). A study without an
+// entry is a patient of its own, as in the RSNA data set.
+std::unordered_map<std::string, std::string> patients_of(const data::SliceSet& slices);
 
 // Study names per part.
 struct StudySplit {
