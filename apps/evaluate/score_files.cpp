@@ -42,7 +42,12 @@ void add_row(std::vector<std::string>& fields, const Predictions& predictions, s
 std::vector<std::string> labels_in(const data::CsvTable& table) {
   std::vector<std::string> labels;
   for (const std::string& column : table.header)
-    if (column.ends_with(kProbability)) labels.push_back(column.substr(0, column.rfind(kProbability)));
+    if (column.ends_with(kProbability)) {
+      labels.push_back(column.substr(0, column.rfind(kProbability)));
+      require(std::find(data::kLabelNames.begin(), data::kLabelNames.end(), labels.back()) !=
+                  data::kLabelNames.end(),
+              "{}: column {} is of none of patient_overall, C1..C7", table.file, column);
+    }
   require(!labels.empty(), "{}: has no column of probabilities, as LABEL{}", table.file, kProbability);
   return labels;
 }
