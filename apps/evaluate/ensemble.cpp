@@ -33,11 +33,6 @@ std::vector<int> Ensemble::image_sizes() const {
   return sizes;
 }
 
-int Ensemble::largest_image_size() const {
-  const std::vector<int> sizes = image_sizes();
-  return *std::max_element(sizes.begin(), sizes.end());
-}
-
 std::size_t Ensemble::passes() const { return image_sizes().size(); }
 
 Predictions Ensemble::predict(const data::SliceSet& slices, const ReadingOptions& options,

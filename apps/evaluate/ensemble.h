@@ -27,7 +27,6 @@ class Ensemble {
   Ensemble(const std::vector<std::string>& directories, Backend& backend, DType dtype);
 
   const std::vector<std::size_t>& labels() const { return members_.front().input.loader.labels; }
-  int largest_image_size() const;
   // How often each slice is read by predict(): once per input size.
   std::size_t passes() const;
 

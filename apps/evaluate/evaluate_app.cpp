@@ -18,14 +18,16 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-bool holds_scores(const std::string& folder) { return fs::exists(fs::path(folder) / "predictions.csv"); }
+// What `--compare` names: models, which are one ensemble, and folders of earlier evaluations.
+struct Compared {
+  std::vector<std::string> models, earlier;
+};
 
-// The models that predict, of `--model` and `--compare`.
-std::vector<std::string> all_models(const EvaluateOptions& options) {
-  std::vector<std::string> models = options.models;
-  for (const std::string& other : options.compare)
-    if (!holds_scores(other)) models.push_back(other);
-  return models;
+Compared compared(const std::vector<std::string>& names) {
+  Compared result;
+  for (const std::string& name : names)
+    (fs::exists(fs::path(name) / "predictions.csv") ? result.earlier : result.models).push_back(name);
+  return result;
 }
 
 // Where the slices come from, cut as for the models' training where --data holds studies. Wrong models are
@@ -34,7 +36,9 @@ SliceSource slice_source(const EvaluateOptions& options) {
   SliceSource source{.data = options.data, .cache = fs::path(options.out) / "slices", .size = 0};
   const bool is_cut = fs::exists(fs::path(options.data) / "manifest.csv");
   std::optional<SliceSource> first;
-  for (const std::string& model : all_models(options)) {
+  std::vector<std::string> models = options.models;
+  for (const std::string& model : compared(options.compare).models) models.push_back(model);
+  for (const std::string& model : models) {
     models::read_model_config(model);
     const auto size = models::read_preprocessor(fs::path(model) / "preprocessor_config.json").size;
     source.size = std::max(source.size, static_cast<int>(size));
@@ -97,24 +101,27 @@ void run_evaluate(EvaluateOptions options) {
   options.statistics.bootstrap.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const OpenedDevice device = open_device(options.device);
   const data::SliceSet labeled = select_slices(open_slices(slice_source(options)), "all", {});
-  const auto score = [&](const std::vector<std::string>& models) {
-    return score_parts(labeled, evaluation_parts(labeled, models, options.split), device.backend,
-                       device.dtype, options.scoring);
-  };
+  // All that can be wrong is found before the models run.
+  const std::vector<EvaluationPart> parts = evaluation_parts(labeled, options.models, options.split);
+  const data::SliceSet evaluated = evaluated_slices(labeled, parts);
+  const Compared others = compared(options.compare);
+  std::vector<EvaluationPart> other_parts;
+  if (!others.models.empty()) {
+    other_parts = evaluation_parts(labeled, others.models, options.split);
+    require_same_slices(evaluated, evaluated_slices(labeled, other_parts), others.models.front());
+  }
+  std::vector<Scores> other_scores;
+  for (const std::string& folder : others.earlier) other_scores.push_back(read_scores(folder, evaluated));
   std::error_code error;
   fs::create_directories(options.out, error);
   require(!error, "--out {}: cannot be created: {}", options.out, error.message());
-  const Scores scores = score(options.models);
+  const auto score = [&](const std::vector<EvaluationPart>& of) {
+    return score_parts(labeled, of, device.backend, device.dtype, options.scoring);
+  };
+  const Scores scores = score(parts);
   note_unfitted_labels(scores);
-  std::vector<Scores> others;
-  std::vector<std::string> models;  // those of --compare are one ensemble
-  for (const std::string& other : options.compare)
-    if (holds_scores(other))
-      others.push_back(read_scores(other, scores.slices));
-    else
-      models.push_back(other);
-  if (!models.empty()) others.push_back(score(models));
-  const Evaluation evaluation = evaluate(scores, others, options.statistics);
+  if (!other_parts.empty()) other_scores.push_back(score(other_parts));
+  const Evaluation evaluation = evaluate(scores, other_scores, options.statistics);
   fmt::print("{}", format_evaluation(evaluation));
   write_results(options, scores, evaluation);
 }

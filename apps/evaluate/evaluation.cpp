@@ -157,24 +157,25 @@ std::vector<Difference> differences(const LevelSample& a, const LevelSample& b, 
   return result;
 }
 
-void require_same(const Scores& a, const Scores& b) {
-  require(a.labels == b.labels, "--compare {}: its labels are {}, those of {} are {}", b.name,
-          fmt::join(b.labels, " "), a.name, fmt::join(a.labels, " "));
-  const auto same = [](const data::SliceRecord& x, const data::SliceRecord& y) { return x.file == y.file; };
-  require(std::equal(a.slices.records.begin(), a.slices.records.end(), b.slices.records.begin(),
-                     b.slices.records.end(), same),
-          "--compare {}: its {} slices are not the {} that are evaluated; compare models of the same split",
-          b.name, b.slices.records.size(), a.slices.records.size());
-}
-
 }  // namespace
+
+void require_same_slices(const data::SliceSet& evaluated, const data::SliceSet& other,
+                         const std::string& name) {
+  const auto same = [](const data::SliceRecord& x, const data::SliceRecord& y) { return x.file == y.file; };
+  require(std::equal(evaluated.records.begin(), evaluated.records.end(), other.records.begin(),
+                     other.records.end(), same),
+          "--compare {}: its {} slices are not the {} that are evaluated; compare models of the same split",
+          name, other.records.size(), evaluated.records.size());
+}
 
 Evaluation evaluate(const Scores& scores, const std::vector<Scores>& others,
                     const EvaluationOptions& options) {
   const Clusters clusters = clusters_of(scores.slices);
   std::vector<Samples> samples{samples_of(scores, clusters, options.decision)};
   for (const Scores& other : others) {
-    require_same(scores, other);
+    require(other.labels == scores.labels, "--compare {}: its labels are {}, those of {} are {}", other.name,
+            fmt::join(other.labels, " "), scores.name, fmt::join(scores.labels, " "));
+    require_same_slices(scores.slices, other.slices, other.name);
     samples.push_back(samples_of(other, clusters, options.decision));
   }
   const Drawn drawn = draw(samples, clusters.count, options.bootstrap);

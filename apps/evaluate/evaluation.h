@@ -79,6 +79,10 @@ struct Evaluation {
   std::vector<Comparison> comparisons;
 };
 
+// Throws Error, naming `name`, unless both sets have the same slices in the same order.
+void require_same_slices(const data::SliceSet& evaluated, const data::SliceSet& other,
+                         const std::string& name);
+
 // Throws Error when there is nothing to evaluate, or `others` are not about the same slices and labels.
 Evaluation evaluate(const Scores& scores, const std::vector<Scores>& others,
                     const EvaluationOptions& options);

@@ -11,25 +11,14 @@ namespace {
 
 constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
-constexpr std::array<const char*, kLabelMetricCount> kLabelMetricNames{"prevalence",
-                                                                       "auroc",
-                                                                       "average_precision",
-                                                                       "precision",
-                                                                       "recall",
-                                                                       "specificity",
-                                                                       "npv",
-                                                                       "f1",
-                                                                       "accuracy",
-                                                                       "brier",
-                                                                       "ece",
-                                                                       "sensitivity_at_specificity",
-                                                                       "specificity_at_specificity",
-                                                                       "ppv_at_specificity",
-                                                                       "npv_at_specificity",
-                                                                       "sensitivity_at_sensitivity",
-                                                                       "specificity_at_sensitivity",
-                                                                       "ppv_at_sensitivity",
-                                                                       "npv_at_sensitivity"};
+constexpr std::array<const char*, kLabelMetricCount> kLabelMetricNames{
+    // clang-format off
+    "prevalence", "auroc", "average_precision", "precision", "recall", "specificity", "npv", "f1", "accuracy",
+    "brier", "ece",
+    "sensitivity_at_specificity", "specificity_at_specificity", "ppv_at_specificity", "npv_at_specificity",
+    "sensitivity_at_sensitivity", "specificity_at_sensitivity", "ppv_at_sensitivity", "npv_at_sensitivity"
+    // clang-format on
+};
 constexpr std::array<const char*, kLevelMetricCount> kLevelMetricNames{
     "macro_auroc", "macro_average_precision", "macro_f1", "exact_match", "loss", "rsna_log_loss"};
 

@@ -55,48 +55,37 @@ StudyAggregator aggregator_of(const EvaluationPart& part, const Ensemble& ensemb
                               options.penalty);
 }
 
-// Copies the rows of a part to their places among all slices.
-class Placement {
- public:
-  Placement(const data::SliceSet& slices, std::size_t labels) {
-    std::size_t study_row = 0;
-    for (const StudyRange& range : study_ranges(slices))
-      rows_[slices.records[range.begin].study] = {range.begin, study_row++};
-    by_slice = empty(slices.records.size(), labels);
-    by_study = empty(study_row, labels);
-  }
+Predictions empty_table(std::size_t rows, std::size_t labels) {
+  return {.labels = labels,
+          .logits = std::vector<float>(rows * labels),
+          .targets = std::vector<float>(rows * labels)};
+}
 
-  void put(const data::SliceSet& part, const Predictions& of_slices, const Predictions& of_studies) {
-    std::size_t study_row = 0;
-    for (const StudyRange& range : study_ranges(part)) {
-      const auto [slice, study] = rows_.at(part.records[range.begin].study);
-      copy(of_slices, range.begin, range.end - range.begin, by_slice, slice);
-      copy(of_studies, study_row++, 1, by_study, study);
-    }
-  }
+// Copies rows [row, row + count) of a table to another one's rows from `to_row` on.
+void copy_rows(const Predictions& from, std::size_t row, std::size_t count, Predictions& to,
+               std::size_t to_row) {
+  const auto first = static_cast<std::ptrdiff_t>(row * from.labels);
+  const auto target = static_cast<std::ptrdiff_t>(to_row * to.labels);
+  std::copy_n(from.logits.begin() + first, count * from.labels, to.logits.begin() + target);
+  std::copy_n(from.targets.begin() + first, count * from.labels, to.targets.begin() + target);
+}
 
-  Predictions by_slice, by_study;
-
- private:
-  static Predictions empty(std::size_t rows, std::size_t labels) {
-    return {.labels = labels,
-            .logits = std::vector<float>(rows * labels),
-            .targets = std::vector<float>(rows * labels)};
-  }
-  static void copy(const Predictions& from, std::size_t row, std::size_t count, Predictions& to,
-                   std::size_t to_row) {
-    const std::size_t begin = row * from.labels, size = count * from.labels;
-    std::copy_n(from.logits.begin() + static_cast<std::ptrdiff_t>(begin), size,
-                to.logits.begin() + static_cast<std::ptrdiff_t>(to_row * to.labels));
-    std::copy_n(from.targets.begin() + static_cast<std::ptrdiff_t>(begin), size,
-                to.targets.begin() + static_cast<std::ptrdiff_t>(to_row * to.labels));
-  }
-
+// Puts the tables of a part where its studies are among all of `scores.slices`.
+void place_rows(const data::SliceSet& part, const Predictions& by_slice, const Predictions& by_study,
+                Scores& scores) {
   struct Rows {
     std::size_t slice = 0, study = 0;
   };
-  std::unordered_map<std::string, Rows> rows_;
-};
+  std::unordered_map<std::string, Rows> rows_of;
+  for (const StudyRange& range : study_ranges(scores.slices))
+    rows_of.emplace(scores.slices.records[range.begin].study, Rows{range.begin, rows_of.size()});
+  std::size_t study = 0;
+  for (const StudyRange& range : study_ranges(part)) {
+    const Rows& rows = rows_of.at(part.records[range.begin].study);
+    copy_rows(by_slice, range.begin, range.end - range.begin, scores.by_slice, rows.slice);
+    copy_rows(by_study, study++, 1, scores.by_study, rows.study);
+  }
+}
 
 std::string joined(const std::vector<EvaluationPart>& parts) {
   std::vector<std::string> names;
@@ -127,24 +116,22 @@ Scores score_parts(const data::SliceSet& labeled, const std::vector<EvaluationPa
                 .by_slice = {},
                 .by_study = {},
                 .parts = {}};
-  std::optional<Placement> placement;
   for (const EvaluationPart& part : parts) {
     const Ensemble ensemble(part.models, backend, dtype);
     std::vector<std::string> labels;
     for (std::size_t label : ensemble.labels()) labels.emplace_back(data::kLabelNames[label]);
-    if (!placement) {
+    if (scores.labels.empty()) {
       scores.labels = labels;
-      placement.emplace(scores.slices, labels.size());
+      scores.by_slice = empty_table(scores.slices.records.size(), labels.size());
+      scores.by_study = empty_table(scores.slices.studies().size(), labels.size());
     }
     require(labels == scores.labels, "{}: its labels differ from those of {}", part.models.front(),
             parts.front().models.front());
     scores.parts.push_back({part, aggregator_of(part, ensemble, labels, labeled, options)});
     const data::SliceSet slices = labeled.of_studies(part.studies);
     const Predictions predictions = predict_with_progress(ensemble, slices, options.reading, "evaluating");
-    placement->put(slices, predictions, aggregate(slices, predictions, scores.parts.back().aggregator));
+    place_rows(slices, predictions, aggregate(slices, predictions, scores.parts.back().aggregator), scores);
   }
-  scores.by_slice = std::move(placement->by_slice);
-  scores.by_study = std::move(placement->by_study);
   return scores;
 }
 
