@@ -142,4 +142,12 @@ TEST_CASE("parts are scored by their own models and put in their places") {
   const std::vector<EvaluationPart> seen{{.models = {a}, .studies = {"0", "1"}, .fitting = {"1"}}};
   CHECK_THROWS_WITH_AS(score_parts(slices, seen, cpu_backend(), DType::f32, options),
                        doctest::Contains("validation studies, which are evaluated"), Error);
+  // A rule from a file is not judged on what it was fitted to, either.
+  std::vector<float> logits(12, 0.5F), targets(12, 0);
+  logits[0] = targets[0] = targets[4] = 1;
+  StudyAggregator::fit(slices, {.labels = 2, .logits = logits, .targets = targets}, {"C1", "C2"})
+      .save(folder / "aggregator.json");
+  options.aggregator = (folder / "aggregator.json").string();
+  CHECK_THROWS_WITH_AS(score_parts(slices, parts, cpu_backend(), DType::f32, options),
+                       doctest::Contains("fitted to study 1, which is evaluated"), Error);
 }

@@ -76,6 +76,41 @@ TEST_CASE("evaluation counts slices and patients") {
   CHECK(json["slices"]["labels"][0]["roc"]["threshold"][0].is_null());  // +infinity
 }
 
+TEST_CASE("every figure is the one of its definition, for several labels and another threshold") {
+  const Scores scores = make_scores(40, {"C1", "C2", "C3"}, 9);
+  EvaluationOptions options = options_with(0);
+  options.decision.threshold = 0.3;
+  const Evaluation e = evaluate(scores, {}, options);
+  CHECK(e.slices[LevelMetric::loss].value == doctest::Approx(mean_bce(scores.by_slice)));
+  CHECK(e.patients[LevelMetric::loss].value == doctest::Approx(mean_bce(scores.by_study)));
+  const std::vector<float> all = scores.by_slice.probabilities();
+  CHECK(e.slices[LevelMetric::exact_match].value == nn::exact_match(all, scores.by_slice.targets, 3, 0.3));
+  double areas = 0;
+  for (std::size_t label = 0; label < 3; ++label) {
+    const std::vector<float> p = nn::column(all, 3, label), y = nn::column(scores.by_slice.targets, 3, label);
+    const nn::Confusion counts = nn::at_threshold(p, y, 0.3);
+    const LabelEvaluation& mine = e.slices.labels[label];
+    CHECK(mine[LabelMetric::auroc].value == doctest::Approx(nn::auroc(p, y)));
+    CHECK(mine[LabelMetric::average_precision].value == doctest::Approx(nn::average_precision(p, y)));
+    CHECK(mine[LabelMetric::precision].value == counts.ppv());
+    CHECK(mine[LabelMetric::recall].value == counts.sensitivity());
+    CHECK(mine[LabelMetric::specificity].value == counts.specificity());
+    CHECK(mine[LabelMetric::npv].value == counts.npv());
+    CHECK(mine[LabelMetric::f1].value == counts.f1());
+    CHECK(mine[LabelMetric::brier].value == doctest::Approx(nn::brier_score(p, y)));
+    CHECK(mine[LabelMetric::ece].value ==
+          doctest::Approx(nn::expected_calibration_error(nn::calibration_bins(p, y, kCalibrationBins))));
+    // The threshold of an operating point, applied, gives its counts.
+    const nn::Confusion again = nn::at_threshold(p, y, mine.at_specificity.threshold - 1e-6);
+    CHECK(again.true_positives == mine.at_specificity.counts.true_positives);
+    CHECK(mine[LabelMetric::sensitivity_at_specificity].value == again.sensitivity());
+    CHECK(mine[LabelMetric::specificity_at_specificity].value >= 0.9);
+    CHECK(mine[LabelMetric::sensitivity_at_sensitivity].value >= 0.9);
+    areas += nn::auroc(p, y) / 3;
+  }
+  CHECK(e.slices[LevelMetric::macro_auroc].value == doctest::Approx(areas));
+}
+
 TEST_CASE("a study weighted twice counts as two studies") {
   const Scores scores = make_scores(20, {"C1", "C2", "C3"}, 4);
   std::vector<std::uint32_t> clusters, weights;
@@ -116,6 +151,15 @@ TEST_CASE("a replicate without positives of a label leaves that label and the me
   CHECK(std::isnan(lacking[sample.index(LevelMetric::macro_auroc)]));
   CHECK(lacking[sample.index(0, LabelMetric::prevalence)] == 0);
   CHECK(lacking[sample.index(LevelMetric::exact_match)] == 1);
+  // Study 0 alone is positive for the first label; without it the mean must not become that of the second.
+  const Predictions three{
+      .labels = 3, .logits = {1, 2, 3, -1, 1, 0, 0, -1, 1}, .targets = {1, 1, 0, 0, 0, 0, 0, 1, 0}};
+  const LevelSample lacks_one(three, std::vector<std::uint32_t>{0, 1, 2}, 3, {});
+  const std::vector<double> whole = lacks_one.measure(), part = measured(lacks_one, {0, 2, 1});
+  CHECK(std::isnan(whole[lacks_one.index(2, LabelMetric::auroc)]));  // no positive at all: not in the mean
+  CHECK(whole[lacks_one.index(LevelMetric::macro_auroc)] == doctest::Approx((1 + 0.5) / 2));
+  CHECK(part[lacks_one.index(1, LabelMetric::auroc)] == 0);
+  CHECK(std::isnan(part[lacks_one.index(LevelMetric::macro_auroc)]));
   const Evaluation e = evaluate(small_scores(), {}, options_with(400));
   // Each of the two patients is missing in a quarter of the replicates.
   CHECK(e.patients.labels[0][LabelMetric::auroc].interval.undefined > 150);
