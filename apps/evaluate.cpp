@@ -1,93 +1,86 @@
-// evaluate: how well a model finds fractures, per label, slice and patient.
-#include <nlohmann/json.hpp>
-
+// evaluate: how well models find fractures, per label, slice and patient, with intervals; alone or compared.
 #include "apps/engine/device.h"
-#include "apps/evaluate/evaluation.h"
 #include "apps/engine/main_guard.h"
-#include "apps/engine/progress.h"
-#include "apps/evaluate/sheet.h"
-#include "apps/engine/slices.h"
-#include "models/hugging_face.h"
-#include "tensor/atomic_file.h"
+#include "apps/evaluate/evaluate_app.h"
+#include "apps/evaluate/parts.h"
+#include "apps/evaluate/test_time.h"
+
+using namespace sagitta::apps;
 
 namespace {
 
-using namespace sagitta;
-namespace fs = std::filesystem;
+void add_scoring_options(CLI::App& app, EvaluateOptions& options) {
+  app.add_option("--model", options.models,
+                 "model directory, e.g. RUN/best; several are an ensemble (mean of their probabilities)")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--data", options.data, "RSNA folder, or a folder written by reslice")->required();
+  app.add_option("--out", options.out, "folder for the results (default for one model: MODEL/evaluation)");
+  app.add_option(
+         "--split", options.split,
+         "test, validation or train as split by the run; all; or out-of-fold: each study by the models "
+         "whose own split has it in test")
+      ->check(CLI::IsMember(std::vector<std::string>{"test", "validation", "train", "all", kOutOfFold}))
+      ->capture_default_str();
+  app.add_option("--aggregate", options.rule,
+                 "slices to patient: mean or max of the probabilities, noisy-or (1 - product of 1 - p), or "
+                 "learned (a regression fitted to the validation studies)")
+      ->check(CLI::IsMember(std::vector<std::string>{"mean", "max", "noisy-or", "learned"}))
+      ->capture_default_str();
+  app.add_option("--aggregator", options.scoring.aggregator,
+                 "aggregator.json of an earlier evaluation, instead of --aggregate");
+  app.add_option("--tta", options.scoring.reading.variants,
+                 "test-time augmentation: mean over this many fixed changes of each slice; 1 is none")
+      ->check(CLI::Range(std::size_t{1}, kMostTestTimeVariants))
+      ->capture_default_str();
+  app.add_option("--batch-size", options.scoring.reading.batch_size, "pictures per forward pass")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
+      ->capture_default_str();
+  app.add_option("--loader-threads", options.scoring.reading.threads, "for reading slices")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+}
 
-struct Options {
-  std::string model, data, out, split = "test", aggregation = "mean";
-  apps::DeviceOptions device;
-  double threshold = 0.5;
-  std::int64_t batch_size = 16;
-  int threads = 2;
-};
-
-int run(const Options& options) {
-  const apps::OpenedDevice device = apps::open_device(options.device);
-  nn::Context context(device.backend, device.dtype);
-  const auto model = models::import_model(options.model, context);
-  const models::Preprocessor preprocessor =
-      models::read_preprocessor(fs::path(options.model) / "preprocessor_config.json");
-  apps::InputOptions input = apps::input_options(model->config(), preprocessor);
-  input.loader.batch_size = options.batch_size;
-  input.loader.threads = options.threads;
-  std::error_code error;
-  fs::create_directories(options.out, error);
-  require(!error, "--out {}: cannot be created: {}", options.out, error.message());
-  apps::SliceSource source{
-      .data = options.data, .cache = fs::path(options.out) / "slices", .size = input.loader.image_size};
-  apps::adopt_slice_settings(source, fs::path(options.model) / "slices.json");
-  const data::SliceSet slices =
-      apps::select_slices(apps::open_slices(source), options.split, fs::path(options.model) / "split.json");
-  apps::Predictions predictions;
-  {
-    apps::Progress progress("evaluating", "images", static_cast<std::int64_t>(slices.records.size()));
-    predictions =
-        apps::predict(*model, context, slices, input, [&](std::int64_t done) { progress.update(done); });
-  }
-  const std::vector<std::size_t>& labels = input.loader.labels;
-  const apps::Evaluation evaluation = apps::evaluate(
-      slices, predictions, labels, apps::parse_aggregation(options.aggregation), options.threshold);
-  fmt::print("{}", apps::format_evaluation(evaluation));
-  write_text_file(fs::path(options.out) / "evaluation.json",
-                  apps::evaluation_json(evaluation).dump(2) + "\n");
-  data::write_png(fs::path(options.out) / "examples.png",
-                  apps::contact_sheet(slices, predictions, labels, options.threshold));
-  fmt::print("written: {0}/evaluation.json, {0}/examples.png\n", options.out);
-  return 0;
+void add_statistics_options(CLI::App& app, EvaluateOptions& options) {
+  app.add_option("--compare", options.compare,
+                 "model directory, or folder of an earlier evaluation, to compare with on the same patients; "
+                 "several models are an ensemble")
+      ->type_name("DIR");
+  app.add_option("--threshold", options.statistics.decision.threshold,
+                 "probability from which a label counts as predicted")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--specificity", options.statistics.decision.goals.specificity,
+                 "that an operating point has at least")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--sensitivity", options.statistics.decision.goals.sensitivity,
+                 "that an operating point has at least")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--bootstrap", options.statistics.bootstrap.replicates,
+                 "samples of patients for the intervals; 0: no intervals")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1000000}))
+      ->capture_default_str();
+  app.add_option("--seed", options.statistics.bootstrap.seed, "of the bootstrap")->capture_default_str();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
+  EvaluateOptions options;
   CLI::App app(
-      "Evaluates a trained classifier on sagittal slices: AUROC, average precision, F1, exact match and the\n"
-      "RSNA 2022 weighted log loss, for slices and for patients.",
+      "Evaluates trained classifiers on sagittal slices, for slices and for patients: AUROC, average "
+      "precision,\n"
+      "decisions at thresholds, calibration and the RSNA 2022 weighted log loss, with 95 % intervals by "
+      "patient.\n"
+      "Writes evaluation.json, predictions.csv, patients.csv, aggregator.json and examples.png.",
       "evaluate");
-  app.add_option("--model", options.model, "model directory, e.g. RUN/best")->required();
-  app.add_option("--data", options.data, "RSNA folder, or a folder written by reslice")->required();
-  app.add_option("--out", options.out,
-                 "folder for evaluation.json and examples.png (default: MODEL/evaluation)");
-  app.add_option("--split", options.split, "test, validation or train as split by the run, or all")
-      ->check(CLI::IsMember(std::vector<std::string>{"test", "validation", "train", "all"}))
-      ->capture_default_str();
-  app.add_option("--aggregate", options.aggregation, "slices to patient: mean or max of the probabilities")
-      ->check(CLI::IsMember(std::vector<std::string>{"mean", "max"}))
-      ->capture_default_str();
-  app.add_option("--threshold", options.threshold, "probability from which a label counts as predicted")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app.add_option("--batch-size", options.batch_size, "slices per forward pass")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
-      ->capture_default_str();
-  app.add_option("--loader-threads", options.threads, "for reading slices")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  apps::add_device_options(app, options.device);
-  return apps::run_main(app, argc, argv, [&] {
-    if (options.out.empty()) options.out = (fs::path(options.model) / "evaluation").string();
-    return run(options);
+  add_scoring_options(app, options);
+  add_statistics_options(app, options);
+  add_device_options(app, options.device);
+  return run_main(app, argc, argv, [&] {
+    run_evaluate(options);
+    return 0;
   });
 }

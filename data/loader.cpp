@@ -28,7 +28,7 @@ Loader::Loader(const SliceSet& slices, LoaderOptions options)
 Loader::~Loader() { stop(); }
 
 std::int64_t Loader::batches_per_epoch() const {
-  const auto count = static_cast<std::int64_t>(slices_.records.size());
+  const auto count = static_cast<std::int64_t>(rows());
   const std::int64_t all = options_.drop_last ? count / options_.batch_size
                                               : (count + options_.batch_size - 1) / options_.batch_size;
   return options_.max_batches > 0 ? std::min(all, options_.max_batches) : all;
@@ -38,8 +38,7 @@ void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   if (stands_at(epoch, first_batch)) return;
   stop();
   epoch_ = epoch;
-  order_ =
-      shuffled(slices_.records.size(), {options_.seed, kShuffleStream, static_cast<std::uint32_t>(epoch)});
+  order_ = shuffled(rows(), {options_.seed, kShuffleStream, static_cast<std::uint32_t>(epoch)});
   if (!options_.shuffle) std::iota(order_.begin(), order_.end(), std::size_t{0});
   next_to_load_ = next_to_give_ = first_batch;
   stopping_ = false;
@@ -105,22 +104,24 @@ void Loader::work() {
 
 Batch Loader::load(std::int64_t batch) const {
   const auto begin = static_cast<std::size_t>(batch * options_.batch_size);
-  const std::size_t end =
-      std::min(slices_.records.size(), begin + static_cast<std::size_t>(options_.batch_size));
+  const std::size_t end = std::min(rows(), begin + static_cast<std::size_t>(options_.batch_size));
   const std::size_t per_image = static_cast<std::size_t>(options_.image_size) * options_.image_size * 3;
   Batch result;
   result.size = static_cast<std::int64_t>(end - begin);
   result.side = options_.image_size;
   result.pixels.resize((end - begin) * per_image);
+  Image square;
   for (std::size_t i = begin; i < end; ++i) {
-    const std::size_t index = order_[i];
+    const std::size_t index = order_[i] / variants();
     const SliceRecord& record = slices_.records[index];
     // Keyed by the slice, not by its place in the epoch: the same slice gets the same change whatever the
     // batch size.
     const random::Key key{options_.seed, kAugmentStream + static_cast<std::uint32_t>(epoch_),
                           static_cast<std::uint32_t>(index)};
-    const Image square = letterbox(read_slice(slices_, record), options_.image_size);
-    const Augmentation drawn = draw(options_.augment, key);
+    const bool is_read = !result.records.empty() && result.records.back() == index;
+    if (!is_read) square = letterbox(read_slice(slices_, record), options_.image_size);
+    const Augmentation drawn =
+        options_.variants.empty() ? draw(options_.augment, key) : options_.variants[order_[i] % variants()];
     augment(square, drawn, std::span(result.pixels).subspan((i - begin) * per_image, per_image));
     result.crop.insert(result.crop.end(), {0, 0, drawn.flip ? 1 : 0});
     const auto smoothing = static_cast<float>(options_.label_smoothing);

@@ -3,6 +3,7 @@
 // Invariant: the sequence of batches is a function of (slices, options, epoch) only; the number of threads
 // changes the speed and nothing else.
 #pragma once
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -26,9 +27,12 @@ struct LoaderOptions {
   bool shuffle = false;          // a new order each epoch
   bool drop_last = false;        // leave out an incomplete last batch (training: fixed shapes)
   std::int64_t max_batches = 0;  // of an epoch; 0: as many as there are
-  AugmentOptions augment;
-  MixOptions mix;
+  AugmentOptions augment = {};
+  MixOptions mix = {};
   double label_smoothing = 0;  // s: a label t becomes (1 - s) t + s / 2, before the mixing
+  // Instead of a random change: every slice once with each of these, one after another. Read only once, it
+  // fills as many rows of its batch.
+  std::vector<Augmentation> variants = {};
   std::uint64_t seed = 0;
   int threads = 1;
   std::vector<std::size_t> labels;  // which of kLabelNames, in the order of the model's outputs
@@ -56,6 +60,8 @@ class Loader {
   void stop();
   void work();
   Batch load(std::int64_t batch) const;
+  std::size_t variants() const { return std::max<std::size_t>(1, options_.variants.size()); }
+  std::size_t rows() const { return slices_.records.size() * variants(); }  // of an epoch
 
   const SliceSet& slices_;
   LoaderOptions options_;

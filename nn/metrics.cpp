@@ -1,10 +1,9 @@
 #include "nn/metrics.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
+#include "nn/ranking.h"
 #include "tensor/error.h"
 
 namespace sagitta::nn {
@@ -17,61 +16,27 @@ void require_pairs(std::span<const float> scores, std::span<const float> targets
           targets.size());
 }
 
-// Counts of positives and negatives that share one score, by descending score.
-struct Group {
-  double positives = 0;
-  double negatives = 0;
-};
-
-std::vector<Group> groups_by_score(std::span<const float> scores, std::span<const float> targets) {
-  require_pairs(scores, targets);
-  std::vector<std::size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-  std::vector<Group> groups;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    if (i == 0 || scores[order[i]] != scores[order[i - 1]]) groups.emplace_back();
-    (targets[order[i]] > 0.5F ? groups.back().positives : groups.back().negatives) += 1;
-  }
-  return groups;
-}
-
 }  // namespace
 
 double auroc(std::span<const float> scores, std::span<const float> targets) {
-  double area = 0, positives = 0, negatives = 0;
-  for (const Group& group : groups_by_score(scores, targets)) {
-    area += group.negatives * (positives + group.positives / 2);
-    positives += group.positives;
-    negatives += group.negatives;
-  }
-  return positives == 0 || negatives == 0 ? kUndefined : area / (positives * negatives);
+  return Ranking(scores, targets).measure().auroc;
 }
 
 double average_precision(std::span<const float> scores, std::span<const float> targets) {
-  double sum = 0, positives = 0, predicted = 0;
-  for (const Group& group : groups_by_score(scores, targets)) {
-    positives += group.positives;
-    predicted += group.positives + group.negatives;
-    sum += group.positives * positives / predicted;
-  }
-  return positives == 0 ? kUndefined : sum / positives;
+  return Ranking(scores, targets).measure().average_precision;
 }
 
-ThresholdMetrics at_threshold(std::span<const float> scores, std::span<const float> targets,
-                              double threshold) {
+Confusion at_threshold(std::span<const float> scores, std::span<const float> targets, double threshold) {
   require_pairs(scores, targets);
-  double true_positives = 0, false_positives = 0, false_negatives = 0;
+  Confusion counts;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const bool predicted = scores[i] >= threshold, actual = targets[i] > 0.5F;
-    true_positives += predicted && actual;
-    false_positives += predicted && !actual;
-    false_negatives += !predicted && actual;
+    counts.true_positives += predicted && actual;
+    counts.false_positives += predicted && !actual;
+    counts.true_negatives += !predicted && !actual;
+    counts.false_negatives += !predicted && actual;
   }
-  const auto ratio = [](double part, double whole) { return whole == 0 ? kUndefined : part / whole; };
-  return {.precision = ratio(true_positives, true_positives + false_positives),
-          .recall = ratio(true_positives, true_positives + false_negatives),
-          .f1 = ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives)};
+  return counts;
 }
 
 double exact_match(std::span<const float> scores, std::span<const float> targets, std::size_t labels,

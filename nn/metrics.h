@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "nn/confusion.h"
+
 namespace sagitta::nn {
 
 // Area under the ROC curve = P(score of a positive > score of a negative), ties count one half.
@@ -12,14 +14,8 @@ double auroc(std::span<const float> scores, std::span<const float> targets);
 // Average precision as scikit-learn defines it: sum over thresholds of (recall step) * precision.
 double average_precision(std::span<const float> scores, std::span<const float> targets);
 
-struct ThresholdMetrics {
-  double precision = 0;  // NaN when nothing is predicted positive
-  double recall = 0;     // NaN when nothing is positive
-  double f1 = 0;         // 2 TP / (2 TP + FP + FN); NaN when all three are zero
-};
 // A score >= threshold is a positive prediction.
-ThresholdMetrics at_threshold(std::span<const float> scores, std::span<const float> targets,
-                              double threshold);
+Confusion at_threshold(std::span<const float> scores, std::span<const float> targets, double threshold);
 
 // Share of rows whose every label is predicted right; scores and targets are [rows, labels] row-major.
 double exact_match(std::span<const float> scores, std::span<const float> targets, std::size_t labels,

@@ -80,6 +80,10 @@ else
   refused 2 "--recipe" train_resnet --recipe nosuch
   refused 2 "--studies" make_phantom --out out --studies 0
   refused 2 "--split" evaluate --model run/best --data slices --split most
+  refused 2 "--aggregate" evaluate --model run/best --data slices --aggregate median
+  refused 2 "--tta" evaluate --model run/best --data slices --tta 0
+  refused 2 "--specificity" evaluate --model run/best --data slices --specificity 90
+  refused 2 "--bootstrap" evaluate --model run/best --data slices --bootstrap -1
   refused 2 "--channels" reslice --data ct --out out --channels four
   for values in "--slices 0" "--span-mm -1" "--spacing-mm 0" "--size 3" "--min-slices -1" "--jobs -1"; do
     refused 2 "${values% *}" reslice --data ct --out out $values
@@ -137,6 +141,22 @@ else
   refused 1 "bad/config.json" summary --arch bad
   damaged run/best bad preprocessor_config.json && refused 1 "bad/preprocessor_config.json" evaluate --model bad --data slices
   damaged run/best bad split.json && refused 1 "bad/split.json" evaluate --model bad --data slices
+
+  # What evaluations need of several models, and of earlier evaluations.
+  refused 1 "--out" evaluate --model run/best --model run/best --data slices
+  refused 1 "--split out-of-fold" evaluate --model run/best --data slices --out out19 --split out-of-fold
+  refused 1 "learned" evaluate --model run/best --data slices --out out20 --split validation --aggregate learned
+  refused 1 "nowhere" evaluate --model run/best --data slices --out out21 --compare nowhere
+  refused 1 "nowhere: no such file" evaluate --model run/best --data slices --out out22 --aggregator nowhere
+  refused 1 "file: is damaged" evaluate --model run/best --data slices --out out23 --aggregator file
+  "$bin/evaluate" --model run/best --data slices --out earlier --bootstrap 0 >/dev/null 2>&1
+  damaged earlier bad predictions.csv && refused 1 "bad/predictions.csv" evaluate --model run/best --data slices --out out24 --compare bad
+  damaged earlier bad patients.csv && refused 1 "bad/patients.csv" evaluate --model run/best --data slices --out out25 --compare bad
+  refused 1 "earlier/predictions.csv" evaluate --model run/best --data slices --out out26 --split all --compare earlier
+  damaged earlier bad aggregator.json && refused 1 "bad/aggregator.json" evaluate --model run/best --data slices --out out27 --aggregator bad/aggregator.json
+  for out in out19 out20 out2{1,2,3,4,5,6,7}; do
+    [[ -e $out/evaluation.json ]] && { echo "FAILED: $out/evaluation.json is there after an error"; failures=1; }
+  done
 
   # Damaged weights, checkpoints and pictures.
   damaged run/best bad model.safetensors && refused 1 "bad/model.safetensors" evaluate --model bad --data slices

@@ -1,14 +1,14 @@
-// The parts of a run: recipes, run directory, evaluation, and the competition's metric.
+// The parts of a run: recipes, run directory, and the competition's metric.
 #include <doctest/doctest.h>
 
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps/evaluate/evaluation.h"
+#include "apps/engine/predictions.h"
 #include "apps/engine/run_directory.h"
-#include "apps/evaluate/sheet.h"
 #include "apps/engine/slices.h"
+#include "apps/evaluate/sheet.h"
 #include "apps/train/train_options.h"
 #include "data/rsna_metric.h"
 #include "temp_folder.h"
@@ -262,25 +262,11 @@ TEST_CASE("studies of one patient stay in one part of the split") {
   CHECK_THROWS_WITH_AS(split_slices(set, {.validation_fraction = 0.25, .test_fraction = 0.25, .seed = 4}), doctest::Contains("studies.json"), Error);
 }
 
-TEST_CASE("evaluation counts slices and patients") {
-  const data::SliceSet set = small_set();
+TEST_CASE("mean binary cross-entropy: weighted positives, and logits far out without overflow") {
   const Predictions predictions{
       .labels = 1, .logits = {logit(0.9), logit(0.2), logit(0.3), logit(0.1)}, .targets = {1, 1, 0, 0}};
-  const Evaluation by_mean = evaluate(set, predictions, {2}, Aggregation::mean, 0.5);
-  CHECK(by_mean.slices.macro_auroc == doctest::Approx(0.75));
-  CHECK(by_mean.slices.labels[0].recall == doctest::Approx(0.5));
-  CHECK(by_mean.slices.exact_match == doctest::Approx(0.75));
-  CHECK(by_mean.patients.rows == 2);
-  CHECK(by_mean.patients.macro_auroc == 1);
-  CHECK(by_mean.overall_was_derived);
-  const ScoreTable by_max = aggregate(set, predictions, Aggregation::max);
-  CHECK(by_max.scores[0] == doctest::Approx(0.9));
-  CHECK(by_max.scores[1] == doctest::Approx(0.3));
-  CHECK(format_evaluation(by_mean).find("C2") != std::string::npos);
-  CHECK(evaluation_json(by_mean)["patients"]["labels"][0]["label"] == "C2");
   CHECK(mean_bce(predictions) ==
         doctest::Approx(-(std::log(0.9) + std::log(0.2) + std::log(0.7) + std::log(0.9)) / 4).epsilon(1e-5));
-  // Weighted positives, and logits far out on both sides without overflow.
   const Predictions far{.labels = 1, .logits = {200, -200}, .targets = {0, 1}};
   CHECK(mean_bce(far, std::vector<float>{3}) == doctest::Approx((200 + 3 * 200) / 2.0));
 }

@@ -142,6 +142,30 @@ TEST_CASE("an epoch shows every slice once, in an order of its own, and can star
   CHECK(epoch_of(whole, 0).size() == 2);
 }
 
+TEST_CASE("every slice comes once with each variant, one after another") {
+  const TempFolder folder;
+  const SliceSet set = make_set(folder, 5);
+  LoaderOptions options = options_for(2);
+  options.shuffle = false;
+  options.variants = {{}, {.zoom = 1.2}, {.shift_x = 0.1, .flip = true}};
+  Loader loader(set, options);
+  CHECK(loader.batches_per_epoch() == 4);  // 15 rows in batches of 4
+  std::size_t row = 0;
+  constexpr std::size_t kPixels = 16 * 16 * 3;
+  for (const Batch& batch : epoch_of(loader, 0))
+    for (std::int64_t i = 0; i < batch.size; ++i, ++row) {
+      const std::size_t at = static_cast<std::size_t>(i);
+      REQUIRE(batch.records[at] == row / 3);
+      std::vector<std::uint8_t> expected(kPixels);
+      augment(letterbox(read_slice(set, set.records[row / 3]), 16), options.variants[row % 3], expected);
+      CHECK(std::equal(expected.begin(), expected.end(),
+                       batch.pixels.begin() + static_cast<std::ptrdiff_t>(at * kPixels)));
+      CHECK(batch.crop[3 * at + 2] == (row % 3 == 2 ? 1 : 0));
+      CHECK(batch.labels[2 * at] == set.records[row / 3].labels[1]);
+    }
+  CHECK(row == 15);
+}
+
 TEST_CASE("an epoch that was begun early is not begun again, but one that failed is") {
   const TempFolder folder;
   const SliceSet set = make_set(folder, 10);

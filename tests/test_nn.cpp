@@ -302,10 +302,10 @@ TEST_CASE("metrics agree with scikit-learn on ties, and are NaN where undefined"
   // sklearn.metrics: roc_auc_score 0.6111111, average_precision_score 0.7 for these.
   CHECK(auroc(scores, targets) == doctest::Approx(0.6111111).epsilon(1e-6));
   CHECK(average_precision(scores, targets) == doctest::Approx(0.7).epsilon(1e-6));
-  const ThresholdMetrics at = at_threshold(scores, targets, 0.4);
-  CHECK(at.precision == doctest::Approx(0.5));
-  CHECK(at.recall == doctest::Approx(2.0 / 3));
-  CHECK(at.f1 == doctest::Approx(4.0 / 7));
+  const Confusion at = at_threshold(scores, targets, 0.4);
+  CHECK(at.ppv() == doctest::Approx(0.5));
+  CHECK(at.sensitivity() == doctest::Approx(2.0 / 3));
+  CHECK(at.f1() == doctest::Approx(4.0 / 7));
   const std::vector<float> none{0, 0, 0, 0, 0, 0};
   CHECK(std::isnan(auroc(scores, none)));
   CHECK(std::isnan(average_precision(scores, none)));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 
 #include "apps/engine/model_input.h"
 #include "nn/constant_parameters.h"
@@ -32,45 +33,88 @@ std::vector<float> Predictions::probabilities() const {
   return result;
 }
 
-Predictions predict(models::ImageClassifier& model, const nn::Context& context, const data::SliceSet& slices,
-                    InputOptions options, const std::function<void(std::int64_t)>& progress) {
-  data::LoaderOptions& loading = options.loader;
+namespace {
+
+// A model with fixed memory for batches of one shape, so that one captured step serves them all: the rows
+// that a last, smaller batch leaves over are computed and not looked at.
+class BatchForward {
+ public:
+  BatchForward(const PredictingModel& predicting, const nn::Context& context, std::int64_t rows,
+               std::int64_t image_size)
+      : model_(*predicting.model),
+        was_training_(model_.training()),
+        constant_(model_),
+        input_(context, rows, image_size, predicting.normalization),
+        logits_(context.backend(), {rows, model_.config().num_labels()}, DType::f32) {
+    model_.eval();
+    Backend& backend = context.backend();
+    forward_ = backend.capture([this, &backend] {
+      backend.convert(model_.logits(autograd::Variable(input_.normalize())).value(), logits_);
+    });
+  }
+  ~BatchForward() { model_.train(was_training_); }
+  BatchForward(const BatchForward&) = delete;
+  BatchForward& operator=(const BatchForward&) = delete;
+
+  void upload(const data::Batch& batch) { input_.upload(batch); }
+  void launch() { forward_->replay(); }
+  // Waits for the device.
+  void collect(std::int64_t rows, std::vector<float>& into) const {
+    const std::vector<float> values = to_host<float>(logits_.slice(0, rows));
+    into.insert(into.end(), values.begin(), values.end());
+  }
+
+ private:
+  models::ImageClassifier& model_;
+  bool was_training_;
+  nn::ConstantParameters constant_;
+  ModelInput input_;
+  Tensor logits_;  // f32 [rows, labels]
+  std::unique_ptr<Captured> forward_;
+};
+
+}  // namespace
+
+std::vector<Predictions> predict_together(std::span<const PredictingModel> models, const nn::Context& context,
+                                          const data::SliceSet& slices, data::LoaderOptions loading,
+                                          const std::function<void(std::int64_t)>& progress) {
   loading.shuffle = loading.drop_last = false;
   loading.augment = {};
-  Predictions result{.labels = loading.labels.size(), .logits = {}, .targets = {}};
-  // One shape for all batches, so that one captured step serves them: the rows that a last, smaller batch
-  // leaves over are computed and not looked at.
-  const std::int64_t rows =
-      std::clamp<std::int64_t>(static_cast<std::int64_t>(slices.records.size()), 1, loading.batch_size);
-  Backend& backend = context.backend();
-  ModelInput input(context, rows, loading.image_size, options.normalization);
-  Tensor logits(backend, {rows, model.config().num_labels()}, DType::f32);
-  const bool was_training = model.training();
+  const auto per_slice = static_cast<std::int64_t>(std::max<std::size_t>(1, loading.variants.size()));
+  const std::int64_t rows = std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(slices.records.size()) * per_slice, 1, loading.batch_size);
   const autograd::NoGradient no_gradient;
-  const nn::ConstantParameters constant(model);
-  model.eval();
-  const std::unique_ptr<Captured> forward = backend.capture(
-      [&] { backend.convert(model.logits(autograd::Variable(input.normalize())).value(), logits); });
+  std::deque<BatchForward> forwards;
+  for (const PredictingModel& model : models) forwards.emplace_back(model, context, rows, loading.image_size);
+  std::vector<Predictions> results(models.size(),
+                                   {.labels = loading.labels.size(), .logits = {}, .targets = {}});
 
   std::optional<data::Batch> running;
-  const auto collect = [&] {  // waits for the batch on the device
+  const auto collect = [&](std::size_t i) {
     if (!running) return;
-    const std::vector<float> values = to_host<float>(logits.slice(0, running->size));
-    result.logits.insert(result.logits.end(), values.begin(), values.end());
-    result.targets.insert(result.targets.end(), running->labels.begin(), running->labels.end());
-    if (progress) progress(static_cast<std::int64_t>(result.rows()));
+    forwards[i].collect(running->size, results[i].logits);
+    results[i].targets.insert(results[i].targets.end(), running->labels.begin(), running->labels.end());
   };
   data::Loader loader(slices, loading);
   loader.start(0);
   while (std::optional<data::Batch> batch = loader.next()) {
-    input.upload(*batch);  // while the device still computes the batch before
-    collect();
-    forward->replay();
+    for (std::size_t i = 0; i < forwards.size(); ++i) {
+      forwards[i].upload(*batch);  // while the device still computes the batch before
+      collect(i);
+      forwards[i].launch();
+    }
+    if (running && progress) progress(static_cast<std::int64_t>(results.back().rows()));
     running = std::move(batch);
   }
-  collect();
-  model.train(was_training);
-  return result;
+  for (std::size_t i = 0; i < forwards.size(); ++i) collect(i);
+  if (running && progress) progress(static_cast<std::int64_t>(results.back().rows()));
+  return results;
+}
+
+Predictions predict(models::ImageClassifier& model, const nn::Context& context, const data::SliceSet& slices,
+                    InputOptions options, const std::function<void(std::int64_t)>& progress) {
+  const PredictingModel one{.model = &model, .normalization = options.normalization};
+  return std::move(predict_together({&one, 1}, context, slices, std::move(options.loader), progress).front());
 }
 
 double mean_bce(const Predictions& predictions, std::span<const float> pos_weight) {

@@ -30,10 +30,21 @@ struct Predictions {
 };
 
 // Runs the model, which was built in `context`, in evaluation mode (and leaves it in the mode it was in). The
-// options are taken as given except that nothing is shuffled, dropped or augmented. `progress` is called with
-// the number of slices done.
+// options are taken as given except that nothing is shuffled, dropped or augmented at random; with
+// loader.variants there is a row per slice and variant. `progress` is called with the number of rows done.
 Predictions predict(models::ImageClassifier& model, const nn::Context& context, const data::SliceSet& slices,
                     InputOptions options, const std::function<void(std::int64_t)>& progress = {});
+
+// One of several models that look at the same pictures.
+struct PredictingModel {
+  models::ImageClassifier* model = nullptr;
+  ImageParams normalization;
+};
+// The same for several models of one context, input size and list of labels: every slice is read once for all
+// of them. One table per model.
+std::vector<Predictions> predict_together(std::span<const PredictingModel> models, const nn::Context& context,
+                                          const data::SliceSet& slices, data::LoaderOptions loading,
+                                          const std::function<void(std::int64_t)>& progress = {});
 
 // Mean binary cross-entropy of the table, in f64; pos_weight has one factor per label, or none.
 double mean_bce(const Predictions& predictions, std::span<const float> pos_weight = {});

@@ -2,176 +2,213 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <unordered_map>
 
-#include "data/rsna_metric.h"
+#include "apps/engine/slices.h"
+#include "apps/evaluate/exams.h"
+#include "apps/evaluate/study_ranges.h"
 #include "nn/metrics.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
 namespace {
 
-using Json = nlohmann::ordered_json;
+// Half a pixel of a picture of a thousand: what thinned curves may deviate.
+constexpr double kCurveTolerance = 0.0005;
 
-LevelMetrics level_metrics(const std::string& level, const ScoreTable& table,
-                           const std::vector<std::size_t>& labels, double threshold) {
-  LevelMetrics metrics{.level = level, .rows = table.scores.size() / labels.size(), .labels = {}};
-  std::vector<double> areas, precisions, f1s;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const std::vector<float> scores = nn::column(table.scores, labels.size(), i);
-    const std::vector<float> targets = nn::column(table.targets, labels.size(), i);
-    const nn::ThresholdMetrics at = nn::at_threshold(scores, targets, threshold);
-    LabelMetrics label{.label = data::kLabelNames[labels[i]],
-                       .positives = static_cast<int>(std::count(targets.begin(), targets.end(), 1.0F)),
-                       .auroc = nn::auroc(scores, targets),
-                       .average_precision = nn::average_precision(scores, targets),
-                       .precision = at.precision,
-                       .recall = at.recall,
-                       .f1 = at.f1};
-    areas.push_back(label.auroc);
-    precisions.push_back(label.average_precision);
-    f1s.push_back(label.f1);
-    metrics.labels.push_back(std::move(label));
+double sigmoid(double logit) { return 1 / (1 + std::exp(-logit)); }
+
+// Patients of the slices and of the studies, numbered from 0.
+struct Clusters {
+  std::vector<std::uint32_t> of_slices, of_studies;
+  std::size_t count = 0;
+};
+
+Clusters clusters_of(const data::SliceSet& slices) {
+  const SliceOrigins origins = origins_of(slices);
+  std::unordered_map<std::string, std::uint32_t> numbers;
+  Clusters clusters;
+  for (const StudyRange& range : study_ranges(slices)) {
+    const std::string& name = origins.patient_of(slices.records[range.begin].study);
+    const std::uint32_t number =
+        numbers.emplace(name, static_cast<std::uint32_t>(numbers.size())).first->second;
+    clusters.of_studies.push_back(number);
+    clusters.of_slices.insert(clusters.of_slices.end(), range.end - range.begin, number);
   }
-  metrics.macro_auroc = nn::mean_defined(areas);
-  metrics.macro_average_precision = nn::mean_defined(precisions);
-  metrics.macro_f1 = nn::mean_defined(f1s);
-  metrics.exact_match = nn::exact_match(table.scores, table.targets, labels.size(), threshold);
-  return metrics;
+  clusters.count = numbers.size();
+  return clusters;
 }
 
-// The competition wants all eight labels; what the model does not predict is derived from what it does, or
-// left at the best constant.
-std::vector<data::ExamPrediction> exams_of(const data::SliceSet& slices, const ScoreTable& patients,
-                                           const std::vector<std::size_t>& labels,
-                                           bool& overall_was_derived) {
-  std::vector<data::ExamPrediction> exams;
-  std::string study;
-  for (const data::SliceRecord& record : slices.records) {
-    if (record.study == study) continue;
-    study = record.study;
-    exams.push_back({.truth = record.labels, .probability = {}});
-  }
-  const std::array<float, 8> constant = data::best_constant(exams);
-  const bool has_overall = std::find(labels.begin(), labels.end(), std::size_t{0}) != labels.end();
-  overall_was_derived = !has_overall;
-  for (std::size_t row = 0; row < exams.size(); ++row) {
-    exams[row].probability = constant;
-    double none = 1;
-    for (std::size_t i = 0; i < labels.size(); ++i) {
-      const float p = patients.scores[row * labels.size() + i];
-      exams[row].probability[labels[i]] = p;
-      if (labels[i] != 0) none *= 1 - p;
+// Both levels of one set of scores.
+struct Samples {
+  LevelSample slices, patients;
+  Exams exams;
+};
+
+Samples samples_of(const Scores& scores, const Clusters& clusters, const DecisionOptions& options) {
+  Exams exams = exams_of(scores);
+  return {
+      .slices = LevelSample(scores.by_slice, clusters.of_slices, clusters.count, options),
+      .patients = LevelSample(scores.by_study, clusters.of_studies, clusters.count, options, exams.losses),
+      .exams = std::move(exams)};
+}
+
+// The replicates of all samples, drawn together: sample i has slices, then patients.
+struct Drawn {
+  nn::Replicates replicates;
+  std::vector<std::size_t> begin;  // of each level of each sample
+};
+
+Drawn draw(const std::vector<Samples>& samples, std::size_t patients, const nn::BootstrapOptions& options) {
+  std::vector<const LevelSample*> levels;
+  Drawn drawn;
+  std::size_t size = 0;
+  for (const Samples& sample : samples)
+    for (const LevelSample* level : {&sample.slices, &sample.patients}) {
+      levels.push_back(level);
+      drawn.begin.push_back(size);
+      size += level->metrics();
     }
-    if (!has_overall) exams[row].probability[0] = static_cast<float>(1 - none);
+  drawn.replicates = nn::cluster_bootstrap(
+      patients, size,
+      [&](std::span<const std::uint32_t> weights, std::span<double> values) {
+        for (std::size_t i = 0; i < levels.size(); ++i)
+          levels[i]->measure(weights, values.subspan(drawn.begin[i], levels[i]->metrics()));
+      },
+      options);
+  return drawn;
+}
+
+Estimate estimate(double value, std::vector<double> replicates, double confidence) {
+  nn::Interval interval = nn::percentile_interval(std::move(replicates), confidence);
+  if (std::isnan(value)) interval.low = interval.high = value;
+  return {value, interval};
+}
+
+std::vector<nn::CurvePoint> for_drawing(const std::vector<nn::CurvePoint>& curve) {
+  std::vector<nn::CurvePoint> points = nn::thinned(curve, kCurveTolerance);
+  for (nn::CurvePoint& point : points)
+    if (std::isfinite(point.threshold)) point.threshold = sigmoid(point.threshold);
+  return points;
+}
+
+Decision decision(const nn::OperatingPoint& point) {
+  return {std::isfinite(point.threshold) ? sigmoid(point.threshold) : point.threshold, point.counts};
+}
+
+LevelEvaluation describe(const char* name, const LevelSample& sample, const Predictions& predictions,
+                         const std::vector<std::string>& labels, const EvaluationOptions& options) {
+  LevelEvaluation level{.level = name, .rows = predictions.rows(), .labels = {}, .metrics = {}};
+  const double undefined = std::nan("");
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const nn::RankedMetrics ranked = sample.ranked(i);
+    LabelEvaluation& label = level.labels.emplace_back();
+    label.label = labels[i];
+    label.positives = static_cast<int>(sample.ranking(i).positives());
+    label.at_threshold = {options.decision.threshold, sample.confusion(i)};
+    label.at_specificity = decision(ranked.at_specificity);
+    label.at_sensitivity = decision(ranked.at_sensitivity);
+    label.calibration = sample.calibration(i);
+    label.roc = for_drawing(nn::roc_curve(sample.ranking(i)));
+    label.precision_recall = for_drawing(nn::precision_recall_curve(sample.ranking(i)));
+    label.delong = {undefined, undefined, undefined, undefined};
   }
-  return exams;
+  return level;
 }
 
-std::string percent(double value) { return std::isnan(value) ? "-" : fmt::format("{:.3f}", value); }
-
-std::string format_level(const LevelMetrics& metrics, double threshold) {
-  std::string text =
-      fmt::format("{} ({})\n{:<16}{:>10}{:>9}{:>9}{:>11}{:>9}{:>9}\n", metrics.level, metrics.rows, "label",
-                  "positives", "AUROC", "AP", "precision", "recall", "F1");
-  for (const LabelMetrics& m : metrics.labels)
-    text += fmt::format("{:<16}{:>10}{:>9}{:>9}{:>11}{:>9}{:>9}\n", m.label, m.positives, percent(m.auroc),
-                        percent(m.average_precision), percent(m.precision), percent(m.recall), percent(m.f1));
-  text += fmt::format("{:<16}{:>10}{:>9}{:>9}{:>11}{:>9}{:>9}\n", "mean", "", percent(metrics.macro_auroc),
-                      percent(metrics.macro_average_precision), "", "", percent(metrics.macro_f1));
-  text += fmt::format("exact match {} (threshold {})\n", percent(metrics.exact_match), threshold);
-  return text;
+void fill_estimates(LevelEvaluation& level, const LevelSample& sample, const Drawn& drawn, std::size_t at,
+                    double confidence) {
+  const std::vector<double> values = sample.measure();
+  const auto of = [&](std::size_t i) {
+    return estimate(values[i], drawn.replicates.of(drawn.begin[at] + i), confidence);
+  };
+  for (std::size_t label = 0; label < level.labels.size(); ++label)
+    for (std::size_t m = 0; m < kLabelMetricCount; ++m)
+      level.labels[label].metrics.push_back(of(sample.index(label, static_cast<LabelMetric>(m))));
+  for (std::size_t m = 0; m < kLevelMetricCount; ++m)
+    level.metrics.push_back(of(sample.index(static_cast<LevelMetric>(m))));
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-Json level_json(const LevelMetrics& metrics) {
-  Json labels = Json::array();
-  for (const LabelMetrics& m : metrics.labels)
-    labels.push_back({{"label", m.label},
-                      {"positives", m.positives},
-                      {"auroc", number(m.auroc)},
-                      {"average_precision", number(m.average_precision)},
-                      {"precision", number(m.precision)},
-                      {"recall", number(m.recall)},
-                      {"f1", number(m.f1)}});
-  return {{"rows", metrics.rows},
-          {"labels", labels},
-          {"macro_auroc", number(metrics.macro_auroc)},
-          {"macro_average_precision", number(metrics.macro_average_precision)},
-          {"macro_f1", number(metrics.macro_f1)},
-          {"exact_match", number(metrics.exact_match)}};
+std::vector<Difference> differences(const LevelSample& a, const LevelSample& b, const Drawn& drawn,
+                                    std::size_t at_a, std::size_t at_b,
+                                    const std::vector<std::string>& labels, double confidence) {
+  const std::vector<double> of_a = a.measure(), of_b = b.measure();
+  std::vector<Difference> result;
+  const auto add = [&](const std::string& label, const char* metric, std::size_t i) {
+    std::vector<double> replicates = drawn.replicates.of(drawn.begin[at_a] + i);
+    const std::vector<double> other = drawn.replicates.of(drawn.begin[at_b] + i);
+    for (std::size_t r = 0; r < replicates.size(); ++r) replicates[r] -= other[r];
+    const double difference = of_a[i] - of_b[i];
+    const double p = std::isnan(difference) ? difference : nn::bootstrap_p(replicates);
+    result.push_back({.label = label,
+                      .metric = metric,
+                      .a = of_a[i],
+                      .b = of_b[i],
+                      .difference = estimate(difference, std::move(replicates), confidence),
+                      .p = p});
+  };
+  for (std::size_t m = 0; m < kLevelMetricCount; ++m)
+    add("", name_of(static_cast<LevelMetric>(m)), a.index(static_cast<LevelMetric>(m)));
+  for (std::size_t label = 0; label < labels.size(); ++label)
+    for (std::size_t m = 1; m < kLabelMetricCount; ++m)  // prevalence is of the patients, not of a model
+      add(labels[label], name_of(static_cast<LabelMetric>(m)), a.index(label, static_cast<LabelMetric>(m)));
+  return result;
 }
 
 }  // namespace
 
-Aggregation parse_aggregation(const std::string& name) {
-  if (name == "mean") return Aggregation::mean;
-  if (name == "max") return Aggregation::max;
-  fail("--aggregate is '{}', expected mean or max", name);
+void require_same_slices(const data::SliceSet& evaluated, const data::SliceSet& other,
+                         const std::string& name) {
+  const auto same = [](const data::SliceRecord& x, const data::SliceRecord& y) { return x.file == y.file; };
+  require(std::equal(evaluated.records.begin(), evaluated.records.end(), other.records.begin(),
+                     other.records.end(), same),
+          "--compare {}: its {} slices are not the {} that are evaluated; compare models of the same split",
+          name, other.records.size(), evaluated.records.size());
 }
 
-ScoreTable aggregate(const data::SliceSet& slices, const Predictions& predictions, Aggregation aggregation) {
-  const std::vector<float> probabilities = predictions.probabilities();
-  const std::size_t labels = predictions.labels;
-  ScoreTable patients{.labels = labels, .scores = {}, .targets = {}};
-  for (std::size_t begin = 0; begin < slices.records.size();) {
-    std::size_t end = begin;
-    while (end < slices.records.size() && slices.records[end].study == slices.records[begin].study) ++end;
-    for (std::size_t label = 0; label < labels; ++label) {
-      double sum = 0;
-      float largest = 0;
-      for (std::size_t row = begin; row < end; ++row) {
-        const float p = probabilities[row * labels + label];
-        sum += p;
-        largest = std::max(largest, p);
-      }
-      const auto mean = static_cast<float>(sum / static_cast<double>(end - begin));
-      patients.scores.push_back(aggregation == Aggregation::mean ? mean : largest);
-      patients.targets.push_back(predictions.targets[begin * labels + label]);
-    }
-    begin = end;
+Evaluation evaluate(const Scores& scores, const std::vector<Scores>& others,
+                    const EvaluationOptions& options) {
+  const Clusters clusters = clusters_of(scores.slices);
+  std::vector<Samples> samples{samples_of(scores, clusters, options.decision)};
+  for (const Scores& other : others) {
+    require(other.labels == scores.labels, "--compare {}: its labels are {}, those of {} are {}", other.name,
+            fmt::join(other.labels, " "), scores.name, fmt::join(scores.labels, " "));
+    require_same_slices(scores.slices, other.slices, other.name);
+    samples.push_back(samples_of(other, clusters, options.decision));
   }
-  return patients;
-}
-
-Evaluation evaluate(const data::SliceSet& slices, const Predictions& predictions,
-                    const std::vector<std::size_t>& labels, Aggregation aggregation, double threshold) {
-  require(predictions.rows() == slices.records.size() && predictions.labels == labels.size(),
-          "evaluate: {} predictions for {} slices", predictions.rows(), slices.records.size());
-  require(predictions.rows() > 0, "evaluate: no labeled slices to evaluate on");
-  Evaluation result{.slices = {}, .patients = {}, .threshold = threshold};
-  result.slices = level_metrics("slices", {labels.size(), predictions.probabilities(), predictions.targets},
-                                labels, threshold);
-  const ScoreTable patients = aggregate(slices, predictions, aggregation);
-  result.patients = level_metrics("patients", patients, labels, threshold);
-  result.loss = mean_bce(predictions);
-  std::vector<data::ExamPrediction> exams = exams_of(slices, patients, labels, result.overall_was_derived);
-  result.rsna_log_loss = data::rsna_log_loss(exams);
-  const std::array<float, 8> constant = data::best_constant(exams);
-  for (data::ExamPrediction& exam : exams) exam.probability = constant;
-  result.rsna_best_constant = data::rsna_log_loss(exams);
+  const Drawn drawn = draw(samples, clusters.count, options.bootstrap);
+  const Samples& own = samples.front();
+  Evaluation result{.options = options,
+                    .name = scores.name,
+                    .patients_drawn = clusters.count,
+                    .slices = describe("slices", own.slices, scores.by_slice, scores.labels, options),
+                    .patients = describe("patients", own.patients, scores.by_study, scores.labels, options),
+                    .rsna_best_constant = own.exams.best_constant_loss,
+                    .overall_was_derived = own.exams.overall_was_derived,
+                    .comparisons = {}};
+  fill_estimates(result.slices, own.slices, drawn, 0, options.confidence);
+  fill_estimates(result.patients, own.patients, drawn, 1, options.confidence);
+  const std::size_t count = scores.labels.size();
+  for (std::size_t label = 0; label < count; ++label)
+    result.patients.labels[label].delong =
+        nn::delong_interval(nn::column(scores.by_study.logits, count, label),
+                            nn::column(scores.by_study.targets, count, label), options.confidence);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const Samples& other = samples[i + 1];
+    Comparison comparison{.name = others[i].name,
+                          .slices = differences(own.slices, other.slices, drawn, 0, 2 * i + 2, scores.labels,
+                                                options.confidence),
+                          .patients = differences(own.patients, other.patients, drawn, 1, 2 * i + 3,
+                                                  scores.labels, options.confidence),
+                          .delong = {}};
+    for (std::size_t label = 0; label < count; ++label)
+      comparison.delong.push_back(nn::delong_comparison(nn::column(scores.by_study.logits, count, label),
+                                                        nn::column(others[i].by_study.logits, count, label),
+                                                        nn::column(scores.by_study.targets, count, label),
+                                                        options.confidence));
+    result.comparisons.push_back(std::move(comparison));
+  }
   return result;
-}
-
-std::string format_evaluation(const Evaluation& e) {
-  std::string text =
-      format_level(e.slices, e.threshold) + "\n" + format_level(e.patients, e.threshold) + "\n";
-  text += fmt::format("mean binary cross-entropy of the slices {:.4f}\n", e.loss);
-  text += fmt::format("RSNA weighted log loss of the patients {:.4f}; the best constant reaches {:.4f}{}\n",
-                      e.rsna_log_loss, e.rsna_best_constant,
-                      e.overall_was_derived ? " (patient_overall derived from C1..C7)" : "");
-  return text;
-}
-
-Json evaluation_json(const Evaluation& e) {
-  return {{"threshold", e.threshold},
-          {"slices", level_json(e.slices)},
-          {"patients", level_json(e.patients)},
-          {"loss", number(e.loss)},
-          {"rsna_log_loss", number(e.rsna_log_loss)},
-          {"rsna_best_constant", number(e.rsna_best_constant)},
-          {"overall_was_derived", e.overall_was_derived}};
 }
 
 }  // namespace sagitta::apps

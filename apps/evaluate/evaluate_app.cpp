@@ -1,0 +1,129 @@
+#include "apps/evaluate/evaluate_app.h"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "apps/engine/slices.h"
+#include "apps/evaluate/score_files.h"
+#include "apps/evaluate/sheet.h"
+#include "models/hugging_face.h"
+#include "models/preprocessor.h"
+#include "tensor/atomic_file.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+// What `--compare` names: models, which are one ensemble, and folders of earlier evaluations.
+struct Compared {
+  std::vector<std::string> models, earlier;
+};
+
+Compared compared(const std::vector<std::string>& names) {
+  Compared result;
+  for (const std::string& name : names)
+    (fs::exists(fs::path(name) / "predictions.csv") ? result.earlier : result.models).push_back(name);
+  return result;
+}
+
+// Where the slices come from, cut as for the models' training where --data holds studies. Wrong models are
+// found here, before hours of cutting.
+SliceSource slice_source(const EvaluateOptions& options) {
+  SliceSource source{.data = options.data, .cache = fs::path(options.out) / "slices", .size = 0};
+  const bool is_cut = fs::exists(fs::path(options.data) / "manifest.csv");
+  std::optional<SliceSource> first;
+  std::vector<std::string> models = options.models;
+  for (const std::string& model : compared(options.compare).models) models.push_back(model);
+  for (const std::string& model : models) {
+    models::read_model_config(model);
+    const auto size = models::read_preprocessor(fs::path(model) / "preprocessor_config.json").size;
+    source.size = std::max(source.size, static_cast<int>(size));
+    adopt_slice_settings(source, fs::path(model) / "slices.json");
+    if (!first) first = source;
+    require(
+        is_cut || (source.slices == first->slices && source.span_mm == first->span_mm &&
+                   source.window == first->window && source.channels == first->channels),
+        "{}: was trained on slices cut otherwise than those of {}; cut slices with reslice, and give them as "
+        "--data",
+        model, options.models.front());
+  }
+  return source;
+}
+
+void write_results(const EvaluateOptions& options, const Scores& scores, const Evaluation& evaluation) {
+  const fs::path out = options.out;
+  Json json{{"models", options.models},
+            {"data", options.data},
+            {"split", options.split},
+            {"aggregation", name_of(scores.parts.front().aggregator.rule())},
+            {"tta", options.scoring.reading.variants}};
+  json.update(evaluation_json(evaluation));
+  json["parts"] = Json::array();
+  for (std::size_t i = 0; i < scores.parts.size(); ++i) {
+    const auto& [part, aggregator] = scores.parts[i];
+    // Out of fold, every part has its own.
+    const std::string name =
+        scores.parts.size() == 1 ? "aggregator.json" : fmt::format("aggregator-{}.json", i + 1);
+    aggregator.save(out / name);
+    json["parts"].push_back({{"models", part.models},
+                             {"studies", part.studies.size()},
+                             {"aggregator_file", name},
+                             {"aggregator", aggregator.json()}});
+  }
+  write_scores(out, scores);
+  data::write_png(out / "examples.png",
+                  contact_sheet(scores.slices, scores.by_slice, label_indices(scores.labels),
+                                options.statistics.decision.threshold));
+  // Last: where it is, the other files are, too.
+  write_text_file(out / "evaluation.json", json.dump(1) + "\n");
+  fmt::print("written: {}/evaluation.json, predictions.csv, patients.csv, examples.png\n", options.out);
+}
+
+void note_unfitted_labels(const Scores& scores) {
+  for (const ScoredPart& scored : scores.parts)
+    if (const std::vector<std::string> labels = scored.aggregator.unfitted_labels(); !labels.empty())
+      fmt::print("note: too few studies to learn an aggregation for {}: the mean is used\n",
+                 fmt::join(labels, ", "));
+}
+
+}  // namespace
+
+void run_evaluate(EvaluateOptions options) {
+  if (options.out.empty()) {
+    require(options.models.size() == 1, "--out: name a folder for the results of several models");
+    options.out = (fs::path(options.models.front()) / "evaluation").string();
+  }
+  options.scoring.rule = parse_aggregation_rule(options.rule);
+  options.statistics.bootstrap.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const OpenedDevice device = open_device(options.device);
+  const data::SliceSet labeled = select_slices(open_slices(slice_source(options)), "all", {});
+  // All that can be wrong is found before the models run.
+  const std::vector<EvaluationPart> parts = evaluation_parts(labeled, options.models, options.split);
+  const data::SliceSet evaluated = evaluated_slices(labeled, parts);
+  const Compared others = compared(options.compare);
+  std::vector<EvaluationPart> other_parts;
+  if (!others.models.empty()) {
+    other_parts = evaluation_parts(labeled, others.models, options.split);
+    require_same_slices(evaluated, evaluated_slices(labeled, other_parts), others.models.front());
+  }
+  std::vector<Scores> other_scores;
+  for (const std::string& folder : others.earlier) other_scores.push_back(read_scores(folder, evaluated));
+  std::error_code error;
+  fs::create_directories(options.out, error);
+  require(!error, "--out {}: cannot be created: {}", options.out, error.message());
+  const auto score = [&](const std::vector<EvaluationPart>& of) {
+    return score_parts(labeled, of, device.backend, device.dtype, options.scoring);
+  };
+  const Scores scores = score(parts);
+  note_unfitted_labels(scores);
+  if (!other_parts.empty()) other_scores.push_back(score(other_parts));
+  const Evaluation evaluation = evaluate(scores, other_scores, options.statistics);
+  fmt::print("{}", format_evaluation(evaluation));
+  write_results(options, scores, evaluation);
+}
+
+}  // namespace sagitta::apps
