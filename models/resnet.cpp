@@ -97,10 +97,8 @@ autograd::Variable ResNet::features(const autograd::Variable& pixels) {
   return h;
 }
 
-autograd::Variable ResNet::classify(const autograd::Variable& features) {
-  return classifier(autograd::global_avg_pool(features));
-}
+autograd::Variable ResNet::embedding(const autograd::Variable& pixels) { return pool(features(pixels)); }
 
-autograd::Variable ResNet::logits(const autograd::Variable& pixels) { return classify(features(pixels)); }
+autograd::Variable ResNet::classify(const autograd::Variable& embedding) { return classifier(embedding); }
 
 }  // namespace sagitta::models

@@ -66,11 +66,12 @@ class ResNet final : public ImageClassifier {
   // `config` must hold a ResNetConfig.
   ResNet(const ModelConfig& config, const nn::Context& context);
 
-  autograd::Variable logits(const autograd::Variable& pixels) override;
+  autograd::Variable embedding(const autograd::Variable& pixels) override;
+  autograd::Variable classify(const autograd::Variable& embedding) override;
   std::string head_name() const override { return "classifier.1"; }
-  // The last stage's output [N,H/32,W/32,C]; classify() pools it and applies the last layer.
+  // The last stage's output [N,H/32,W/32,C] (sides rounded up), and its average [N,C], the embedding.
   autograd::Variable features(const autograd::Variable& pixels);
-  autograd::Variable classify(const autograd::Variable& features);
+  autograd::Variable pool(const autograd::Variable& features) { return autograd::global_avg_pool(features); }
 
   ConvLayer embedder;
   nn::ModuleList<ResNetStage> stages;

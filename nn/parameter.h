@@ -60,6 +60,9 @@ class Parameter {
   // What ops take: the value or, if there is one, its copy, through which the gradient reaches the value.
   autograd::Variable variable() const;
   operator autograd::Variable() const { return variable(); }
+  // A frozen parameter is a constant to the ops: no gradient reaches it (nn/frozen_parameters.h).
+  bool frozen() const { return frozen_; }
+  void freeze(bool on) { frozen_ = on; }
   const Tensor& value() const { return master_.value(); }
   const Tensor& copy() const { return copy_; }  // empty: none
   const Shape& shape() const { return value().shape(); }
@@ -85,6 +88,7 @@ class Parameter {
   ParameterOptions options_;
   autograd::Variable master_;
   Tensor copy_;
+  bool frozen_ = false;
 };
 
 // State that no gradient reaches: running statistics, counters.
