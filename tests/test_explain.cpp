@@ -13,49 +13,16 @@
 #include "nn/evaluation_mode.h"
 #include "nn/frozen_parameters.h"
 #include "tensor/error.h"
+#include "tests/brightness_model.h"
 #include "tests/golden_case.h"
 
 using namespace sagitta;
 using models::ExplainMethod;
+using testing::assign_all;
+using testing::BrightnessModel;
 using testing::GoldenCase;
 
 namespace {
-
-void assign(nn::Parameter& parameter, double everywhere) {
-  parameter.assign(std::vector<double>(static_cast<std::size_t>(parameter.shape().numel()), everywhere));
-}
-
-// A convolution that hands channel 0 on, times `gain`, and ignores all others.
-void pass_channel_0(models::ConvLayer& layer, double gain) {
-  const Shape& shape = layer.convolution.weight.shape();  // [O,KH,KW,I]
-  std::vector<double> weight(static_cast<std::size_t>(shape.numel()));
-  const std::int64_t center = (shape[1] / 2 * shape[2] + shape[2] / 2) * shape[3];
-  weight[static_cast<std::size_t>(center)] = gain;
-  layer.convolution.weight.assign(weight);
-}
-
-// A ResNet that measures the brightness of each place in channel 0 of its features: label 0 is for bright
-// pictures, label 1 for dark ones.
-struct BrightnessModel {
-  BrightnessModel() : context(cpu_backend()), model(config(), context) {
-    for (const nn::NamedParameter& named : model.named_parameters())
-      assign(*named.parameter, named.name.ends_with("normalization.weight") ? 1 : 0);
-    pass_channel_0(model.embedder, 1);
-    for (models::ResNetLayer& layer : model.stages[0].layers)
-      for (models::ConvLayer& conv : layer.layer) pass_channel_0(conv, 1);
-    model.classifier.weight.assign({1, 0, 0, 0, -1, 0, 0, 0});
-  }
-  static models::ModelConfig config() {
-    models::ResNetConfig resnet;
-    resnet.embedding_size = 4;
-    resnet.hidden_sizes = {4};
-    resnet.depths = {1};
-    resnet.bottleneck = false;
-    return {.architecture = resnet, .labels = models::default_labels(2)};
-  }
-  nn::Context context;
-  models::ResNet model;
-};
 
 // Black pictures of 64 x 64 with one bright square of 8 x 8 each, whose upper left corners are given.
 Tensor spots(const std::vector<std::pair<int, int>>& corners) {
@@ -213,7 +180,7 @@ TEST_CASE("explain refuses what it cannot do") {
   CHECK(message([&] { return models::parse_explain_method("saliency", vit.model->config()); }) ==
         "explain: method is 'saliency', expected gradient-attention or attention-rollout for this model");
   CHECK(models::parse_explain_method("auto", vit.model->config()) == ExplainMethod::gradient_attention);
-  assign(vit.model->module().named_parameters().front().parameter[0], NAN);
+  assign_all(*vit.model->named_parameters().front().parameter, NAN);
   CHECK(explain(vit, labels, ExplainMethod::gradient_attention).find("not finite") != std::string::npos);
   // A refusal on the way leaves no frozen parameter and no mode behind.
   vit.model->train();
