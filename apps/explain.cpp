@@ -29,6 +29,10 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember(
           std::vector<std::string>{"auto", "grad-cam", "gradient-attention", "attention-rollout"}))
       ->capture_default_str();
+  app.add_option("--least-cells", options.grad_cam.least_cells,
+                 "grad-cam: take the deepest feature map at least so many cells wide and tall (1: the last)")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
   app.add_option("--label", options.label, "ask about one output only, e.g. C5")->capture_default_str();
   app.add_option("--examples", options.examples,
                  "pictures of each kind: found, missed, false alarm (0: none)")

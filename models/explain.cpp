@@ -29,13 +29,29 @@ void backward_from_labels(const autograd::Variable& logits, std::span<const std:
   autograd::backward(logits, seed);
 }
 
-CellMaps grad_cam(ResNet& model, const Tensor& pixels, std::span<const std::int64_t> labels) {
-  autograd::Variable features;
-  {
-    const autograd::NoGradient no_gradient;  // the gradient is asked for at the features, and ends there
-    features = autograd::leaf(model.features(autograd::Variable(pixels)).value());
+// What Grad-CAM asks: a feature map as a leaf, and the stages behind it.
+struct AskedFeatures {
+  autograd::Variable map;  // [N,h,w,C]
+  std::size_t next_stage = 0;
+};
+
+AskedFeatures asked_features(ResNet& model, const Tensor& pixels, std::int64_t least_cells) {
+  const autograd::NoGradient no_gradient;  // the gradient is asked for at the map, and ends there
+  autograd::Variable h = model.through_stages(model.stem(autograd::Variable(pixels)), 0, 1);
+  std::size_t next = 1;
+  for (; next < model.stages.size(); ++next) {
+    const std::int64_t halved = (std::min(h.shape()[1], h.shape()[2]) + 1) / 2;
+    if (halved < least_cells) break;
+    h = model.through_stages(h, next, next + 1);
   }
-  backward_from_labels(model.classify(model.pool(features)), labels);
+  return {autograd::leaf(h.value()), next};
+}
+
+CellMaps cam_of(ResNet& model, const Tensor& pixels, std::span<const std::int64_t> labels,
+                const GradCamOptions& options) {
+  const auto [features, next_stage] = asked_features(model, pixels, options.least_cells);
+  const autograd::Variable last = model.through_stages(features, next_stage, model.stages.size());
+  backward_from_labels(model.classify(model.pool(last)), labels);
   Backend& backend = pixels.backend();
   const std::int64_t pictures = features.shape()[0], rows = features.shape()[1],
                      columns = features.shape()[2], channels = features.shape()[3];
@@ -107,7 +123,7 @@ ExplainMethod parse_explain_method(std::string_view name, const ModelConfig& con
 }
 
 Tensor explain(ImageClassifier& model, const Tensor& pixels, std::span<const std::int64_t> labels,
-               ExplainMethod method) {
+               ExplainMethod method, const GradCamOptions& grad_cam) {
   require(pixels.shape().rank() == 4 && pixels.shape()[0] == static_cast<std::int64_t>(labels.size()),
           "explain: pixels are {}, expected [{}, H, W, C] for {} labels", pixels.shape(), labels.size(),
           labels.size());
@@ -120,7 +136,7 @@ Tensor explain(ImageClassifier& model, const Tensor& pixels, std::span<const std
   const nn::ConstantParameters constant(model);
   CellMaps maps;
   if (method == ExplainMethod::grad_cam)
-    maps = grad_cam(dynamic_cast<ResNet&>(model), pixels, labels);
+    maps = cam_of(dynamic_cast<ResNet&>(model), pixels, labels, grad_cam);
   else
     maps = attention_flow(dynamic_cast<ViT&>(model), pixels, labels,
                           method == ExplainMethod::gradient_attention);

@@ -13,16 +13,14 @@
 namespace sagitta::models {
 
 enum class ExplainMethod {
-  // ResNet (Selvaraju et al., "Grad-CAM", 2017): the last feature map, summed over channels with the mean
-  // gradient of
-  // the label's logit as weights; what speaks against the label is cut off (ReLU).
+  // ResNet (Selvaraju et al., "Grad-CAM", 2017): a deep feature map, summed over channels with the mean
+  // gradient of the label's logit as weights; what speaks against the label is cut off (ReLU).
   grad_cam,
   // ViT (Chefer et al., "Generic attention-model explainability", 2021): R <- R + mean over heads of
   // relu(A * dlogit/dA) R through the layers, A the attention weights; the class token's row, of its patches.
   gradient_attention,
-  // ViT (Abnar and Zuidema, "Quantifying attention flow in transformers", 2020): R <- (A + 1)/2 R, A the mean
-  // over
-  // heads. Does not depend on the label: where the model looked at all.
+  // ViT (Abnar and Zuidema, "Quantifying attention flow in transformers", 2020): R <- (A + 1)/2 R, A the
+  // mean over heads. Does not depend on the label: where the model looked at all.
   attention_rollout
 };
 
@@ -34,17 +32,26 @@ std::vector<ExplainMethod> explain_methods(const ModelConfig& config);
 // another.
 ExplainMethod parse_explain_method(std::string_view name, const ModelConfig& config);
 
+struct GradCamOptions {
+  // The map asked is that of the last stage which is at least so many cells wide and tall: for pictures of
+  // 224 pixels the last of all, 7 x 7, as in the paper. Smaller pictures leave the last stage too few cells
+  // to point with (4 x 4 at 112 pixels), so an earlier one is taken, if need be the first. 1: the last.
+  std::int64_t least_cells = 7;
+};
+
 // pixels [N,H,W,C] as for logits(), and for each picture the label that is asked about -> heat [N,H,W], f32,
 // on the CPU: values in [0, 1], the largest of each picture 1, or all 0 where the method finds nothing that
-// speaks for the label. Maps of the network's own resolution (the last feature map, the grid of patches) are
+// speaks for the label. Maps of the network's own resolution (a feature map, the grid of patches) are
 // enlarged bilinearly, align_corners = false.
 //
-// Memory: for grad_cam that of a prediction. For gradient_attention the activations of the batch, as in
-// training but without gradients of parameters; for attention_rollout q, k and v of all layers. On the host
-// q, k, v and the gradient of one layer, and two matrices [T,T] of one head. Throws Error when the method
-// does not suit the model, shapes or labels do not fit, gradients are off (autograd::NoGradient), or the
-// model's numbers are not finite.
+// Memory: for grad_cam that of a prediction, and where an earlier stage is asked the activations of those
+// behind it. For gradient_attention the activations of the batch, as in training but without gradients of
+// parameters; for attention_rollout q, k and v of all layers. On the host q, k, v and the gradient of one
+// layer, and two matrices [T,T] of one head.
+//
+// Throws Error when the method does not suit the model, shapes or labels do not fit, gradients are off
+// (autograd::NoGradient), or the model's numbers are not finite.
 Tensor explain(ImageClassifier& model, const Tensor& pixels, std::span<const std::int64_t> labels,
-               ExplainMethod method);
+               ExplainMethod method, const GradCamOptions& grad_cam = {});
 
 }  // namespace sagitta::models

@@ -90,14 +90,20 @@ ResNet::ResNet(const ModelConfig& config, const nn::Context& context)
   for (std::size_t i = 0; i < config.resnet()->depths.size(); ++i) stages.add(context, *config.resnet(), i);
 }
 
-autograd::Variable ResNet::features(const autograd::Variable& pixels) {
+autograd::Variable ResNet::stem(const autograd::Variable& pixels) {
   require_pixels(pixels, config().resnet()->num_channels);
-  autograd::Variable h = autograd::max_pool(embedder(pixels), {.kernel = 3, .stride = 2, .padding = 1});
-  for (ResNetStage& stage : stages) h = stage(h);
+  return autograd::max_pool(embedder(pixels), {.kernel = 3, .stride = 2, .padding = 1});
+}
+
+autograd::Variable ResNet::through_stages(const autograd::Variable& x, std::size_t begin, std::size_t end) {
+  autograd::Variable h = x;
+  for (std::size_t i = begin; i < end; ++i) h = stages[i](h);
   return h;
 }
 
-autograd::Variable ResNet::embedding(const autograd::Variable& pixels) { return pool(features(pixels)); }
+autograd::Variable ResNet::embedding(const autograd::Variable& pixels) {
+  return pool(through_stages(stem(pixels), 0, stages.size()));
+}
 
 autograd::Variable ResNet::classify(const autograd::Variable& embedding) { return classifier(embedding); }
 

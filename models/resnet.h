@@ -69,8 +69,10 @@ class ResNet final : public ImageClassifier {
   autograd::Variable embedding(const autograd::Variable& pixels) override;
   autograd::Variable classify(const autograd::Variable& embedding) override;
   std::string head_name() const override { return "classifier.1"; }
-  // The last stage's output [N,H/32,W/32,C] (sides rounded up), and its average [N,C], the embedding.
-  autograd::Variable features(const autograd::Variable& pixels);
+  // embedding() in parts: pixels [N,H,W,C] -> stem [N,H/4,W/4,C'], through the stages [begin, end), of which
+  // all but perhaps the first halve the sides (rounded up), and the average over the picture [N,C].
+  autograd::Variable stem(const autograd::Variable& pixels);
+  autograd::Variable through_stages(const autograd::Variable& x, std::size_t begin, std::size_t end);
   autograd::Variable pool(const autograd::Variable& features) { return autograd::global_avg_pool(features); }
 
   ConvLayer embedder;

@@ -162,8 +162,14 @@ TEST_CASE("golden: where the models looked") {
       CHECK(relative_error(to_host<float>(heat), safetensors::values_of<float>(expected)) < 1e-4);
       ++compared;
     }
+    if (!golden.model->config().resnet()) continue;
+    const Tensor last = models::explain(*golden.model, golden.pixels, labels, models::ExplainMethod::grad_cam,
+                                        {.least_cells = 1});
+    CHECK(relative_error(to_host<float>(last), safetensors::values_of<float>(file.at("grad-cam-last"))) <
+          1e-4);
+    ++compared;
   }
-  CHECK(compared == 9);
+  CHECK(compared == 14);
 }
 
 TEST_CASE("golden: recompute gives a ViT the same gradients") {

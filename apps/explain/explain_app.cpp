@@ -28,7 +28,7 @@ struct Respondent {
   std::unique_ptr<models::ImageClassifier> model;
   const nn::Context& context;
   InputOptions input;
-  models::ExplainMethod method;
+  HeatMethod method;
   data::SliceSet slices;
   std::vector<std::size_t> outputs;  // that are asked about
 
@@ -50,7 +50,7 @@ Respondent call(const ExplainOptions& options, nn::Context& context) {
       input_options(config, models::read_preprocessor(fs::path(options.model) / "preprocessor_config.json"));
   respondent.input.loader.batch_size = options.batch_size;
   respondent.input.loader.threads = options.threads;
-  respondent.method = models::parse_explain_method(options.method, config);
+  respondent.method = {models::parse_explain_method(options.method, config), options.grad_cam};
   const auto found = std::find(config.labels.begin(), config.labels.end(), options.label);
   require(options.label == "all" || found != config.labels.end(),
           "--label is {}, expected all or one of the model's: {}", options.label,
@@ -95,7 +95,7 @@ void draw_examples(const ExplainOptions& options, Respondent& respondent, Truth*
   require(!pictures.empty(), "--data {}: there is no slice to show", options.data);
   data::write_png(fs::path(options.out) / "examples.png", tile(pictures, 3));
   const Json file{
-      {"method", models::name_of(respondent.method)}, {"split", options.split}, {"examples", list}};
+      {"method", models::name_of(respondent.method.method)}, {"split", options.split}, {"examples", list}};
   write_text_file(fs::path(options.out) / "examples.json", file.dump(2) + "\n");
   fmt::print("written: {0}/examples.png, {0}/examples.json and {1} pictures\n", options.out, pictures.size());
 }
@@ -126,8 +126,9 @@ void play_pointing_game(const ExplainOptions& options, Respondent& respondent, T
       "pointing game, {}: {} studies with boxes, of which {} have boxes of several vertebrae that cannot be "
       "told "
       "apart (left out)\n{}",
-      models::name_of(respondent.method), counts.with_boxes, counts.ambiguous, format_pointing(scores));
-  const Json file{{"method", models::name_of(respondent.method)},
+      models::name_of(respondent.method.method), counts.with_boxes, counts.ambiguous,
+      format_pointing(scores));
+  const Json file{{"method", models::name_of(respondent.method.method)},
                   {"split", options.split},
                   {"studies_with_boxes", counts.with_boxes},
                   {"ambiguous_studies", counts.ambiguous},

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "apps/engine/device.h"
+#include "models/explain.h"
 
 namespace sagitta::apps {
 
@@ -14,7 +15,8 @@ struct ExplainOptions {
   std::string out;              // folder for all that is written
   std::string split = "test";   // or validation, train, all
   std::string method = "auto";  // see models::parse_explain_method
-  std::string label = "all";    // or the name of one output
+  models::GradCamOptions grad_cam;
+  std::string label = "all";  // or the name of one output
   DeviceOptions device;
   int examples = 6;  // pictures of each kind; 0: none
   std::int64_t batch_size = 16;

@@ -6,7 +6,7 @@ namespace sagitta::apps {
 
 void explain_slices(models::ImageClassifier& model, const nn::Context& context,
                     const std::filesystem::path& root, const std::vector<HeatQuestion>& questions,
-                    InputOptions options, models::ExplainMethod method,
+                    InputOptions options, const HeatMethod& method,
                     const std::function<void(const HeatAnswer&)>& answer) {
   data::LoaderOptions& loading = options.loader;
   loading.shuffle = loading.drop_last = false;
@@ -23,7 +23,8 @@ void explain_slices(models::ImageClassifier& model, const nn::Context& context,
     for (const std::size_t record : batch->records)
       outputs.push_back(static_cast<std::int64_t>(questions[record].output));
     input.upload(*batch);
-    const Tensor heat = models::explain(model, input.normalize().slice(0, batch->size), outputs, method);
+    const Tensor heat = models::explain(model, input.normalize().slice(0, batch->size), outputs,
+                                        method.method, method.grad_cam);
     const std::vector<float> values = to_host<float>(heat);
     for (std::size_t i = 0; i < batch->records.size(); ++i)
       answer({.question = batch->records[i],

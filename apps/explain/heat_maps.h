@@ -24,10 +24,16 @@ struct HeatAnswer {
   std::span<const float> heat;           // [size, size], as explain() gives it
 };
 
+// How they are asked.
+struct HeatMethod {
+  models::ExplainMethod method = models::ExplainMethod::grad_cam;
+  models::GradCamOptions grad_cam;
+};
+
 // Asks all questions in order, options.loader.batch_size at a time; slices are below `root`.
 void explain_slices(models::ImageClassifier& model, const nn::Context& context,
                     const std::filesystem::path& root, const std::vector<HeatQuestion>& questions,
-                    InputOptions options, models::ExplainMethod method,
+                    InputOptions options, const HeatMethod& method,
                     const std::function<void(const HeatAnswer&)>& answer);
 
 }  // namespace sagitta::apps

@@ -6,7 +6,7 @@ For each model NAME of this folder and the batch in its golden.safetensors, expl
   labels [N]               which label of each picture is asked about
   <method> [N,H,W]         the heat: maps at the network's resolution, enlarged by torch.nn.functional.interpolate
                            (bilinear, align_corners=False), each picture divided by its largest value
-with <method> grad-cam for ResNets, gradient-attention and attention-rollout for ViTs. The witness takes another way than
+with <method> grad-cam for ResNets (and grad-cam-last, of the last stage whatever its size), gradient-attention and attention-rollout for ViTs. The witness takes another way than
 the C++ code: feature maps and attention weights come from transformers' own outputs (output_hidden_states,
 output_attentions with the eager attention), their gradients from retain_grad, and whole matrices are multiplied.
 Computed in float64 from float32 weights. The versions that made a file are in its metadata.
@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).parent
 METADATA = {"torch": torch.__version__, "transformers": transformers.__version__}
-RESNETS = ["resnet_basic", "resnet_bottleneck", "resnet_gelu"]
+LEAST_CELLS = 7
+RESNETS = ["resnet_basic", "resnet_bottleneck", "resnet_gelu", "resnet_first_stage_silu"]
 VITS = {"vit": {}, "vit_no_qkv_bias": {}, "vit_interpolated": {"interpolate_pos_encoding": True}}
 
 
@@ -36,11 +37,17 @@ def from_labels(logits, labels):
 
 def grad_cam(model, pixels, labels):
     out = model(pixel_values=pixels, output_hidden_states=True)
-    features = out.hidden_states[-1]  # [N,C,h,w]
-    features.retain_grad()
+    stages = out.hidden_states[1:]  # [N,C,h,w] each
+    for features in stages:
+        features.retain_grad()
     from_labels(out.logits, labels)
-    weights = features.grad.mean(dim=(2, 3), keepdim=True)
-    return {"grad-cam": torch.relu((weights * features).sum(dim=1))}
+
+    def cam(features):
+        weights = features.grad.mean(dim=(2, 3), keepdim=True)
+        return torch.relu((weights * features).sum(dim=1))
+
+    large = [features for features in stages if min(features.shape[2:]) >= LEAST_CELLS]
+    return {"grad-cam": cam((large or stages[:1])[-1]), "grad-cam-last": cam(stages[-1])}
 
 
 def attention_flow(model, pixels, labels, **forward):
