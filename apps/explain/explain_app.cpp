@@ -67,7 +67,7 @@ Respondent call(const ExplainOptions& options, nn::Context& context) {
   return respondent;
 }
 
-void draw_examples(const ExplainOptions& options, Respondent& respondent, Truth* truth) {
+void draw_examples(const ExplainOptions& options, Respondent& respondent, const Truth* truth) {
   const Predictions predictions =
       predict(*respondent.model, respondent.context, respondent.slices, respondent.input);
   const std::vector<Example> examples = telling_examples(
@@ -100,7 +100,7 @@ void draw_examples(const ExplainOptions& options, Respondent& respondent, Truth*
   fmt::print("written: {0}/examples.png, {0}/examples.json and {1} pictures\n", options.out, pictures.size());
 }
 
-void play_pointing_game(const ExplainOptions& options, Respondent& respondent, Truth& truth) {
+void play_pointing_game(const ExplainOptions& options, Respondent& respondent, const Truth& truth) {
   const int size = respondent.input.loader.image_size;
   std::vector<HeatQuestion> questions;
   std::vector<std::vector<std::uint8_t>> masks;
@@ -123,9 +123,8 @@ void play_pointing_game(const ExplainOptions& options, Respondent& respondent, T
   const std::vector<PointingScore> scores = score_pointing(trials);
   const Truth::Counts counts = truth.counts();
   fmt::print(
-      "pointing game, {}: {} studies with boxes, of which {} have boxes of several vertebrae that cannot be "
-      "told "
-      "apart (left out)\n{}",
+      "pointing game, {}: {} studies with boxes; in {} of them nobody can tell which vertebra a box belongs "
+      "to\n{}",
       models::name_of(respondent.method.method), counts.with_boxes, counts.ambiguous,
       format_pointing(scores));
   const Json file{{"method", models::name_of(respondent.method.method)},

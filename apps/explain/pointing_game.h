@@ -20,8 +20,8 @@ struct PointingTrial {
 
   bool hit() const { return hottest >= 0 && mask[static_cast<std::size_t>(hottest)] != 0; }
 };
-// `pixels` [size, size, 3] is what the network saw: up to grey level kAir it is air. `mask` must not be all
-// 0.
+// `pixels` [size, size, 3] is what the network saw: up to grey level kAir it is air. `mask` must have a
+// 1.
 inline constexpr int kAir = 10;
 PointingTrial pointing_trial(std::string study, std::string label, std::vector<std::uint8_t> mask,
                              std::span<const float> heat, std::span<const std::uint8_t> pixels);

@@ -42,8 +42,6 @@ std::array<int, 7> fractured_levels(const data::SliceRecord& slice) {
   return levels;
 }
 
-}  // namespace
-
 StudyTruth read_study_truth(const fs::path& root, const data::SliceRecord& slice,
                             std::vector<data::BoundingBox> boxes) {
   const fs::path path = root / "slices" / slice.study / "study.json";
@@ -66,6 +64,8 @@ StudyTruth read_study_truth(const fs::path& root, const data::SliceRecord& slice
   return truth;
 }
 
+}  // namespace
+
 Truth::Truth(const fs::path& ct, const data::SliceSet& slices) {
   const fs::path table = ct / "train_bounding_boxes.csv";
   require(fs::exists(table), "--ct {}: holds no train_bounding_boxes.csv", ct.string());
@@ -84,7 +84,7 @@ Truth::Truth(const fs::path& ct, const data::SliceSet& slices) {
           ct.string());
 }
 
-std::vector<std::uint8_t> Truth::mask(const data::SliceRecord& slice, std::size_t label, int size) {
+std::vector<std::uint8_t> Truth::mask(const data::SliceRecord& slice, std::size_t label, int size) const {
   const std::vector<std::uint8_t> nothing(static_cast<std::size_t>(size) * static_cast<std::size_t>(size));
   const auto found = studies_.find(slice.study);
   if (found == studies_.end()) return nothing;

@@ -22,21 +22,17 @@ struct StudyTruth {
   data::LevelBoxes by_level;  // empty where nobody can tell which vertebra a box belongs to
 };
 
-// Reads slices/<study>/study.json below `root`. Throws Error, naming the file, when it is missing, damaged or
-// of an older reslice.
-StudyTruth read_study_truth(const std::filesystem::path& root, const data::SliceRecord& slice,
-                            std::vector<data::BoundingBox> boxes);
-
 class Truth {
  public:
-  // `ct` is the RSNA folder with train_bounding_boxes.csv, from which `slices` were cut. Throws Error when
-  // the table is missing or none of its studies is among the slices.
+  // `ct` is the RSNA folder with train_bounding_boxes.csv, from which `slices` were cut. Reads
+  // slices/<study>/study.json of each study with boxes. Throws Error, naming the file, when the table or one
+  // of those is missing, damaged or (study.json) of an older reslice, or the two have no study in common.
   Truth(const std::filesystem::path& ct, const data::SliceSet& slices);
 
   // Which pixels of the slice, letterboxed to size x size, lie in a box of the label (0 patient_overall: of
   // any vertebra; 1 to 7: C1..C7); [size, size], 1 inside. All 0 where no box of it crosses the plane, and
   // where boxes cannot be told apart.
-  std::vector<std::uint8_t> mask(const data::SliceRecord& slice, std::size_t label, int size);
+  std::vector<std::uint8_t> mask(const data::SliceRecord& slice, std::size_t label, int size) const;
   // Studies with a fracture and boxes, and how many of them have boxes that cannot be told apart.
   struct Counts {
     int with_boxes = 0, ambiguous = 0;
