@@ -157,5 +157,11 @@ TEST_CASE("the telling slices: surest finds, worst misses, loudest alarms, one o
   for (const Example& example : examples) told.push_back(example.kind + " " + example.question.slice.study);
   CHECK(told == std::vector<std::string>{"found a", "found b", "missed c", "missed b", "alarm d", "alarm e"});
   CHECK(examples[0].label == "C5");
+  const auto chosen =
+      telling_examples(slices, predictions, {5}, {0}, 1,
+                       [](const auto& slice, std::size_t label) { return label == 5 && slice.study != "a"; });
+  REQUIRE(chosen.size() == 3);
+  CHECK(chosen[0].question.slice.study == "b");
+  CHECK(chosen[2].question.slice.study == "d");  // false alarms are not asked about
   CHECK(examples[0].probability == doctest::Approx(1 / (1 + std::exp(-3.0))));
 }

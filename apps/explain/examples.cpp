@@ -51,7 +51,8 @@ std::vector<float> enlarged(const HeatAnswer& answer) {
 
 std::vector<Example> telling_examples(const data::SliceSet& slices, const Predictions& predictions,
                                       const std::vector<std::size_t>& labels,
-                                      const std::vector<std::size_t>& outputs, int per_kind) {
+                                      const std::vector<std::size_t>& outputs, int per_kind,
+                                      const Suits& suits) {
   require(predictions.rows() == slices.records.size(), "examples: {} predictions for {} slices",
           predictions.rows(), slices.records.size());
   const std::vector<float> probabilities = predictions.probabilities();
@@ -61,7 +62,8 @@ std::vector<Example> telling_examples(const data::SliceSet& slices, const Predic
     for (std::size_t row = 0; row < slices.records.size(); ++row)
       for (const std::size_t output : outputs) {
         const std::size_t at = row * predictions.labels + output;
-        if ((predictions.targets[at] > 0.5F) == kind.positive)
+        if ((predictions.targets[at] > 0.5F) != kind.positive) continue;
+        if (!kind.positive || !suits || suits(slices.records[row], labels[output]))
           all.push_back({kind.name,
                          {slices.records[row], output},
                          data::kLabelNames[labels[output]],

@@ -20,6 +20,12 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr int kFinderSide = 64;  // pixels, enough to tell whether a box crosses a slice
+
+bool is_crossed(const std::vector<std::uint8_t>& mask) {
+  return std::find(mask.begin(), mask.end(), 1) != mask.end();
+}
+
 // A model with all that is needed to ask it about slices.
 struct Respondent {
   Respondent(std::unique_ptr<models::ImageClassifier> asked, const nn::Context& where)
@@ -70,8 +76,14 @@ Respondent call(const ExplainOptions& options, nn::Context& context) {
 void draw_examples(const ExplainOptions& options, Respondent& respondent, const Truth* truth) {
   const Predictions predictions =
       predict(*respondent.model, respondent.context, respondent.slices, respondent.input);
-  const std::vector<Example> examples = telling_examples(
-      respondent.slices, predictions, respondent.input.loader.labels, respondent.outputs, options.examples);
+  Suits suits;
+  if (truth)
+    suits = [&](const data::SliceRecord& slice, std::size_t label) {
+      return is_crossed(truth->mask(slice, label, kFinderSide));
+    };
+  const std::vector<Example> examples =
+      telling_examples(respondent.slices, predictions, respondent.input.loader.labels, respondent.outputs,
+                       options.examples, suits);
   std::vector<HeatQuestion> questions;
   for (const Example& example : examples) questions.push_back(example.question);
   std::vector<data::Image> pictures;
@@ -109,7 +121,7 @@ void play_pointing_game(const ExplainOptions& options, Respondent& respondent, c
       const std::size_t label = respondent.label_of(output);
       if (slice.labels[label] < 0.5F) continue;
       std::vector<std::uint8_t> mask = truth.mask(slice, label, size);
-      if (std::find(mask.begin(), mask.end(), 1) == mask.end()) continue;
+      if (!is_crossed(mask)) continue;
       questions.push_back({slice, output});
       masks.push_back(std::move(mask));
     }
