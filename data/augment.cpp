@@ -111,18 +111,23 @@ Augmentation draw(const AugmentOptions& options, random::Key key) {
           .flip = random::uniform(key, 6) < options.flip};
 }
 
+LetterboxPlace letterbox_place(int width, int height, int size) {
+  require(width > 0 && height > 0 && size > 0, "letterbox: picture is {}x{}, size {}", width, height, size);
+  const double factor = static_cast<double>(size) / std::max(width, height);
+  const auto scaled = [&](int side) {
+    return std::clamp(static_cast<int>(std::lround(side * factor)), 1, size);
+  };
+  const int inner_width = scaled(width), inner_height = scaled(height);
+  return {(size - inner_width) / 2, (size - inner_height) / 2, inner_width, inner_height};
+}
+
 Image letterbox(const Image& image, int size) {
   if (image.width == size && image.height == size) return image;
-  require(image.width > 0 && image.height > 0 && size > 0, "letterbox: picture is {}x{}, size {}",
-          image.width, image.height, size);
-  const double factor = static_cast<double>(size) / std::max(image.width, image.height);
-  const int width = std::clamp(static_cast<int>(std::lround(image.width * factor)), 1, size);
-  const int height = std::clamp(static_cast<int>(std::lround(image.height * factor)), 1, size);
+  const auto [left, top, width, height] = letterbox_place(image.width, image.height, size);
   const auto columns = axis_taps(image.width, width), rows = axis_taps(image.height, height);
   const int channels = image.channels;
   Image result{.width = size, .height = size, .channels = channels, .pixels = {}};
   result.pixels.assign(static_cast<std::size_t>(size) * size * channels, 0);
-  const int left = (size - width) / 2, top = (size - height) / 2;
   std::vector<double> line(static_cast<std::size_t>(image.width) * channels);
   for (int y = 0; y < height; ++y) {
     std::fill(line.begin(), line.end(), 0.0);

@@ -32,6 +32,12 @@ struct Augmentation {
 
 Augmentation draw(const AugmentOptions& options, random::Key key);
 
+// Where letterbox() puts a picture in its square: the rectangle of pixels it fills.
+struct LetterboxPlace {
+  int left = 0, top = 0, width = 0, height = 0;
+};
+LetterboxPlace letterbox_place(int width, int height, int size);
+
 // The picture scaled with equal factors to fit size x size, centered on black (air), averaged over each
 // pixel's area when it shrinks.
 Image letterbox(const Image& image, int size);

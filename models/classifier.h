@@ -1,5 +1,7 @@
 // ImageClassifier: a model that turns images into one logit per label; what the programs in apps/ work with.
-// The one virtual call above the layers: ResNet and ViT differ behind it and nowhere else.
+// It does so in two steps, an embedding of the picture and a linear layer on it, so that a model of whole
+// studies can learn from embeddings. The only virtual calls above the layers: ResNet and ViT differ behind
+// them, and in where they looked (explain.h).
 #pragma once
 #include <memory>
 
@@ -15,7 +17,12 @@ class ImageClassifier : public nn::Module {
   explicit ImageClassifier(ModelConfig config) : config_(std::move(config)) { validate(config_); }
 
   // pixels [N,H,W,C], normalized, of the context's dtype -> [N, labels] of the same
-  virtual autograd::Variable logits(const autograd::Variable& pixels) = 0;
+  autograd::Variable logits(const autograd::Variable& pixels) { return classify(embedding(pixels)); }
+  // pixels -> [N, D], D = config().feature_width(): what the last layer reads. ResNet: the average of the
+  // last feature map; ViT: the normalized class token.
+  virtual autograd::Variable embedding(const autograd::Variable& pixels) = 0;
+  // embedding [N, D] -> [N, labels]: the last layer
+  virtual autograd::Variable classify(const autograd::Variable& embedding) = 0;
 
   const ModelConfig& config() const { return config_; }
   nn::Module& module() { return *this; }

@@ -97,17 +97,21 @@ std::vector<nn::Module*> ResNet::blocks() {
   return all;
 }
 
-autograd::Variable ResNet::features(const autograd::Variable& pixels) {
+autograd::Variable ResNet::stem(const autograd::Variable& pixels) {
   require_pixels(pixels, config().resnet()->num_channels);
-  autograd::Variable h = autograd::max_pool(embedder(pixels), {.kernel = 3, .stride = 2, .padding = 1});
-  for (ResNetStage& stage : stages) h = stage(h);
+  return autograd::max_pool(embedder(pixels), {.kernel = 3, .stride = 2, .padding = 1});
+}
+
+autograd::Variable ResNet::through_stages(const autograd::Variable& x, std::size_t begin, std::size_t end) {
+  autograd::Variable h = x;
+  for (std::size_t i = begin; i < end; ++i) h = stages[i](h);
   return h;
 }
 
-autograd::Variable ResNet::classify(const autograd::Variable& features) {
-  return classifier(autograd::global_avg_pool(features));
+autograd::Variable ResNet::embedding(const autograd::Variable& pixels) {
+  return pool(through_stages(stem(pixels), 0, stages.size()));
 }
 
-autograd::Variable ResNet::logits(const autograd::Variable& pixels) { return classify(features(pixels)); }
+autograd::Variable ResNet::classify(const autograd::Variable& embedding) { return classifier(embedding); }
 
 }  // namespace sagitta::models

@@ -66,12 +66,15 @@ class ResNet final : public ImageClassifier {
   // `config` must hold a ResNetConfig.
   ResNet(const ModelConfig& config, const nn::Context& context);
 
-  autograd::Variable logits(const autograd::Variable& pixels) override;
+  autograd::Variable embedding(const autograd::Variable& pixels) override;
+  autograd::Variable classify(const autograd::Variable& embedding) override;
   std::string head_name() const override { return "classifier.1"; }
   std::vector<nn::Module*> blocks() override;
-  // The last stage's output [N,H/32,W/32,C]; classify() pools it and applies the last layer.
-  autograd::Variable features(const autograd::Variable& pixels);
-  autograd::Variable classify(const autograd::Variable& features);
+  // embedding() in parts: pixels [N,H,W,C] -> stem [N,H/4,W/4,C'], through the stages [begin, end), of which
+  // all but perhaps the first halve the sides (rounded up), and the average over the picture [N,C].
+  autograd::Variable stem(const autograd::Variable& pixels);
+  autograd::Variable through_stages(const autograd::Variable& x, std::size_t begin, std::size_t end);
+  autograd::Variable pool(const autograd::Variable& features) { return autograd::global_avg_pool(features); }
 
   ConvLayer embedder;
   nn::ModuleList<ResNetStage> stages;

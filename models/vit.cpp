@@ -70,8 +70,8 @@ ViTLayer::ViTLayer(nn::Module* parent, std::string name, nn::Context& context, c
       attention_dropout_(this, "attention.output.dropout", context, config.hidden_dropout_prob),
       output_dropout_(this, "output.dropout", context, config.hidden_dropout_prob) {}
 
-ResidualStream ViTLayer::operator()(ResidualStream stream) {
-  const autograd::Variable attended = attention(stream.normalize(layernorm_before));
+ResidualStream ViTLayer::operator()(ResidualStream stream, nn::AttentionTrace* trace) {
+  const autograd::Variable attended = attention(stream.normalize(layernorm_before), trace);
   stream.branch = attention_dropout_(attention_output(attended));
   const autograd::Variable hidden = intermediate(stream.normalize(layernorm_after));
   stream.branch = output_dropout_(output(hidden));
@@ -95,11 +95,17 @@ std::vector<nn::Module*> ViT::blocks() {
   return all;
 }
 
-autograd::Variable ViT::logits(const autograd::Variable& pixels) {
+autograd::Variable ViT::embedding(const autograd::Variable& pixels) {
   require_pixels(pixels, config().vit()->num_channels);
-  ResidualStream stream{embeddings(pixels), {}};
+  return encode(embeddings(pixels));
+}
+
+autograd::Variable ViT::encode(const autograd::Variable& tokens, std::vector<nn::AttentionTrace>* traces) {
+  ResidualStream stream{tokens, {}};
   for (ViTLayer& layer : layers) {
-    if (recompute_) {
+    if (traces) {
+      stream = layer(std::move(stream), &traces->emplace_back());
+    } else if (recompute_) {
       // A recomputed block has one input and one output, so its last addition is not left to the next norm.
       stream.sum = autograd::recompute(stream.sum, [&layer](const autograd::Variable& x) {
         const ResidualStream out = layer({x, {}});
@@ -109,7 +115,9 @@ autograd::Variable ViT::logits(const autograd::Variable& pixels) {
       stream = layer(std::move(stream));
     }
   }
-  return classifier(autograd::select_token(stream.normalize(layernorm), 0));
+  return autograd::select_token(stream.normalize(layernorm), 0);
 }
+
+autograd::Variable ViT::classify(const autograd::Variable& embedding) { return classifier(embedding); }
 
 }  // namespace sagitta::models

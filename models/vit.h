@@ -42,7 +42,7 @@ class ViTLayer : public nn::Module {
  public:
   ViTLayer(nn::Module* parent, std::string name, nn::Context& context, const ViTConfig& config);
 
-  ResidualStream operator()(ResidualStream stream);
+  ResidualStream operator()(ResidualStream stream, nn::AttentionTrace* trace = nullptr);
 
   nn::SelfAttention attention;
   nn::Linear attention_output;
@@ -59,9 +59,14 @@ class ViT final : public ImageClassifier {
   // `config` must hold a ViTConfig.
   ViT(const ModelConfig& config, nn::Context& context, bool recompute = false);
 
-  autograd::Variable logits(const autograd::Variable& pixels) override;
+  autograd::Variable embedding(const autograd::Variable& pixels) override;
+  autograd::Variable classify(const autograd::Variable& embedding) override;
   std::string head_name() const override { return "classifier"; }
   std::vector<nn::Module*> blocks() override;
+  // All after `embeddings`: tokens [N,T,D] -> the normalized class token [N,D]. `traces`, when there,
+  // receives how each layer attended; nothing is recomputed then.
+  autograd::Variable encode(const autograd::Variable& tokens,
+                            std::vector<nn::AttentionTrace>* traces = nullptr);
 
   ViTEmbeddings embeddings;
   nn::ModuleList<ViTLayer> layers;

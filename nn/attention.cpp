@@ -33,11 +33,14 @@ SelfAttention::SelfAttention(Module* parent, std::string name, Context& context,
         ParameterOptions{.init = Init::constant(0), .role = Role::bias, .slices = thirds("bias", width)});
 }
 
-autograd::Variable SelfAttention::operator()(const autograd::Variable& x) const {
+autograd::Variable SelfAttention::operator()(const autograd::Variable& x, AttentionTrace* trace) const {
   const autograd::Variable qkv = autograd::linear(x, weight, bias ? bias->variable() : autograd::Variable());
   AttentionParams params = params_;
   if (!training()) params.dropout = 0;
-  return autograd::attention(qkv, params, state_);
+  const autograd::Variable y = autograd::attention(qkv, params, state_);
+  if (!trace) return y;
+  *trace = {.params = params, .qkv = qkv.value(), .dy = {}};
+  return autograd::retain_gradient(y, trace->dy);
 }
 
 }  // namespace sagitta::nn

@@ -60,6 +60,10 @@ class Parameter {
   // What ops take: the value or, if there is one, its copy, through which the gradient reaches the value.
   autograd::Variable variable() const;
   operator autograd::Variable() const { return variable(); }
+  // A frozen parameter is a constant to the ops: nothing is computed for a gradient
+  // that nobody uses (Module::freeze, nn/frozen_parameters.h).
+  bool frozen() const { return frozen_; }
+  void freeze(bool on) { frozen_ = on; }
   const Tensor& value() const { return master_.value(); }
   const Tensor& copy() const { return copy_; }  // empty: none
   const Shape& shape() const { return value().shape(); }
@@ -68,10 +72,6 @@ class Parameter {
   Role role() const { return options_.role; }
   FileLayout layout() const { return options_.layout; }
   const std::vector<FileSlice>& slices() const { return options_.slices; }
-
-  // A frozen parameter is a constant to the ops: nothing is computed for a gradient that nobody uses.
-  void freeze(bool on) { frozen_ = on; }
-  bool frozen() const { return frozen_; }
 
   autograd::Leaf& leaf() const { return static_cast<autograd::Leaf&>(*master_.node()); }
   // Overwrites the value (row-major, as in memory) and the copy.

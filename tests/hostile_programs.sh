@@ -69,6 +69,7 @@ else
   refused 2 "--nosuch" train_resnet --nosuch
   refused 2 "--nosuch" train_vit --nosuch
   refused 2 "--nosuch" evaluate --model run/best --data slices --nosuch
+  refused 2 "--nosuch" explain --model run/best --data slices --nosuch
   refused 2 "--nosuch" forward --model run/best --input file --output out --nosuch
   refused 2 "--nosuch" summary --arch resnet-18 --nosuch
   refused 2 "--data" reslice --out out
@@ -84,6 +85,7 @@ else
   refused 2 "--tta" evaluate --model run/best --data slices --tta 0
   refused 2 "--specificity" evaluate --model run/best --data slices --specificity 90
   refused 2 "--bootstrap" evaluate --model run/best --data slices --bootstrap -1
+  refused 2 "--method" explain --model run/best --data slices --method guess
   refused 2 "--channels" reslice --data ct --out out --channels four
   for values in "--slices 0" "--span-mm -1" "--spacing-mm 0" "--size 3" "--min-slices -1" "--jobs -1"; do
     refused 2 "${values% *}" reslice --data ct --out out $values
@@ -102,6 +104,11 @@ else
   refused 1 "config.json" evaluate --model file --data slices --out out
   refused 1 "nowhere" evaluate --model run/best --data nowhere --out out
   refused 1 "file/out" evaluate --model run/best --data slices --out file/out --split all
+  refused 1 "file/out" explain --model run/best --data slices --out file/out --split all
+  refused 1 "nowhere" explain --model nowhere --data slices --out out
+  refused 1 "--label is C9" explain --model run/best --data slices --out out --label C9
+  refused 1 "expected grad-cam" explain --model run/best --data slices --out out --method attention-rollout
+  refused 1 "train_bounding_boxes.csv" explain --model run/best --data slices --out out --split all --ct slices
   refused 1 "nowhere" forward --model nowhere --input file --output out
   refused 1 "nowhere" forward --model "$golden/resnet_basic" --input nowhere --output out
   refused 1 "file: the header" forward --model "$golden/resnet_basic" --input file --output out
@@ -167,6 +174,11 @@ else
   damaged slices bad "slices/$study/0.png" && refused 1 "bad/slices/$study/0.png" evaluate --model run/best --data bad --out out15 --split all
   flipped slices bad "slices/$study/1.png" && refused 1 "bad/slices/$study/1.png" evaluate --model run/best --data bad --out out16 --split all
   rm "bad/slices/$study/1.png" && refused 1 "bad/slices/$study/1.png" evaluate --model run/best --data bad --out out17 --split all
+  damaged ct bad train_bounding_boxes.csv && sed -i '2s/,/,x/' bad/train_bounding_boxes.csv &&
+    refused 1 "bad/train_bounding_boxes.csv" explain --model run/best --data slices --out out19 --split all --ct bad
+  fractured=$(sed -n 2p ct/train_bounding_boxes.csv | cut -d, -f1)
+  damaged slices bad "slices/$fractured/study.json" &&
+    refused 1 "bad/slices/$fractured/study.json" explain --model run/best --data bad --out out20 --split all --ct ct
 
   # Damaged CT: every study refused, with the reason in studies.json.
   rm -rf bad && cp -r ct bad

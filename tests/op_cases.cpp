@@ -5,6 +5,7 @@
 
 #include "autograd/ops.h"
 #include "autograd/recompute.h"
+#include "autograd/retain_gradient.h"
 #include "nn/context.h"
 #include "tensor/error.h"
 
@@ -224,6 +225,11 @@ std::vector<OpCase> loss_cases() {
          const Tensor& like = logits.value();
          return bce_with_logits(logits, targets_like(like, {4, 3}), positive_like(like, {3}),
                                 positive_like(like, {4, 3}));
+       }},
+      {"retain_gradient", "retain_gradient of a value used twice", {{3, 4}}, Domain::normal,
+       [](const Inputs& in) {
+         const Variable x = retain_gradient(gelu(in[0]), RetainedGradient());
+         return add(x, square(x));
        }},
       {"recompute", "recompute of a block", {{3, 4}, {5, 4}, {5}}, Domain::normal,
        [](const Inputs& in) {

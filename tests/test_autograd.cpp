@@ -4,6 +4,7 @@
 #include "autograd/inference.h"
 #include "autograd/ops.h"
 #include "autograd/recompute.h"
+#include "autograd/retain_gradient.h"
 #include "nn/batch_norm.h"
 #include "nn/linear.h"
 #include "op_cases.h"
@@ -72,6 +73,38 @@ TEST_CASE("backward of a constant and gradients of inner values are refused") {
   CHECK_THROWS_AS(backward(square(constant)), Error);
   const Variable x = leaf_of({3});
   CHECK_THROWS_AS((void)square(x).gradient(), Error);
+}
+
+TEST_CASE("a retained gradient is the one of all uses of an inner value, and stays what it was") {
+  const Variable x = leaf_of({2, 3});
+  const RetainedGradient kept;
+  {
+    const Variable y = retain_gradient(square(x), kept);
+    CHECK_FALSE(kept.gradient());
+    // y^2 + 5 y, and x once more: what is added to the gradient of x must not show in the one that was kept.
+    backward(add(add(square(y), scale(y, 5)), scale(x, 100)));
+  }
+  CHECK(to_host<double>(kept.gradient()) == std::vector<double>{2 * 4 + 5, 2 * 9 + 5});
+  CHECK(gradient_of(x) == std::vector<double>{13 * 4 + 100, 23 * 6 + 100});
+}
+
+TEST_CASE("a retained gradient that goes on to a leaf or into a sum is not written to") {
+  const Variable x = leaf_of({2, 3});
+  const RetainedGradient kept;
+  // y's node receives the kept tensor first and must add the second gradient elsewhere.
+  const Variable y = scale(x, 1);
+  backward(add(retain_gradient(y, kept), mul(y, y)));
+  CHECK(to_host<double>(kept.gradient()) == std::vector<double>{1, 1});
+  CHECK(gradient_of(x) == std::vector<double>{5, 7});
+}
+
+TEST_CASE("a constant has no gradient to retain") {
+  const Variable constant(from_host<double>(cpu_backend(), {1}, {1}));
+  const RetainedGradient kept;
+  CHECK_FALSE(retain_gradient(constant, kept).requires_gradient());
+  const Variable x = leaf_of({3});
+  backward(mul(x, retain_gradient(constant, kept)));
+  CHECK_FALSE(kept.gradient());
 }
 
 TEST_CASE("nothing is recorded while gradients are off") {

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "models/checkpoint_names.h"
+#include "models/explain.h"
 #include "nn/checkpoint.h"
 #include "nn/optimizer.h"
 #include "tests/golden_backend.h"
@@ -142,6 +143,33 @@ TEST_CASE("golden: ten steps of SGD, Adam and AdamW") {
         CHECK(losses[i] == doctest::Approx(expected[i]).epsilon(1e-3));
     }
   }
+}
+
+TEST_CASE("golden: where the models looked") {
+  int compared = 0;
+  for (const std::string& name : kGoldenNames) {
+    if (!std::filesystem::exists(testing::golden_folder(name) / "explanations.safetensors")) continue;
+    CAPTURE(name);
+    GoldenCase golden(name, golden_backend());
+    const auto file = safetensors::File::open(testing::golden_folder(name) / "explanations.safetensors");
+    const auto labels = safetensors::values_of<std::int64_t>(file.at("labels"));
+    for (const models::ExplainMethod method : models::explain_methods(golden.model->config())) {
+      CAPTURE(models::name_of(method));
+      const Tensor heat = models::explain(*golden.model, golden.pixels, labels, method);
+      const safetensors::Entry& expected = file.at(models::name_of(method));
+      CHECK(heat.shape() == Shape(expected.shape));
+      // Elements are at most 1, so this is the error of each, not of the largest.
+      CHECK(relative_error(to_host<float>(heat), safetensors::values_of<float>(expected)) < 1e-4);
+      ++compared;
+    }
+    if (!golden.model->config().resnet()) continue;
+    const Tensor last = models::explain(*golden.model, golden.pixels, labels, models::ExplainMethod::grad_cam,
+                                        {.least_cells = 1});
+    CHECK(relative_error(to_host<float>(last), safetensors::values_of<float>(file.at("grad-cam-last"))) <
+          1e-4);
+    ++compared;
+  }
+  CHECK(compared == 14);
 }
 
 TEST_CASE("golden: recompute gives a ViT the same gradients") {

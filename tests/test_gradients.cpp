@@ -145,7 +145,8 @@ TEST_CASE("every op of the vocabulary has a case, and every input of a case a gr
     const OpRun run = run_on_cpu(op_case, DType::f64);
     for (const auto& gradient : run.gradients) CHECK(largest(gradient) > 0);
   }
-  for (const std::string header : {"/autograd/ops.h", "/autograd/recompute.h"}) {
+  for (const std::string header :
+       {"/autograd/ops.h", "/autograd/recompute.h", "/autograd/retain_gradient.h"}) {
     const std::string text = read_text(SAGITTA_SOURCE_DIR + header);
     const std::regex declaration(R"((?:^|\n)(?:inline )?(?:Variable|std::pair<Variable, Variable>) (\w+)\()");
     int found = 0;

@@ -14,8 +14,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-// Raised whenever the same settings begin to give other pictures.
-constexpr int kFormatVersion = 1;
+// Raised whenever the same settings begin to give other pictures, or another study.json.
+constexpr int kFormatVersion = 2;
 
 const char* channels_name(SliceChannels channels) {
   switch (channels) {
@@ -51,18 +51,24 @@ void describe(const data::Series& series, Json& record) {
   record["pixel_mm"] = {rounded(first.row_spacing), rounded(first.column_spacing)};
 }
 
-// Which files the pictures came from, slice by slice, and for each row of the middle plane which of them.
+// Which files the pictures came from and where their pixels lie, slice by slice, and for each row of the
+// middle plane which of them. data/axial_stack.h reads this back.
 Json source_map(const data::Volume& volume, const data::SagittalGrid& grid, double x_mm) {
   Json slices = Json::array(), rows = Json::array();
   for (int z = 0; z < volume.slices; ++z) {
     const data::SourceSlice& source = volume.sources[static_cast<std::size_t>(z)];
-    slices.push_back({source.sop_uid, source.file_number, source.instance_number,
-                      rounded(volume.positions[static_cast<std::size_t>(z)][2])});
+    const data::Vec3& position = volume.positions[static_cast<std::size_t>(z)];
+    slices.push_back({source.sop_uid, source.file_number, source.instance_number, rounded(position[0]),
+                      rounded(position[1]), rounded(position[2])});
   }
   for (const data::SourceRange& range : source_rows(volume, grid, x_mm))
     rows.push_back({range.first, range.last});
-  return {
-      {"columns", {"sop_uid", "file_number", "instance_number", "z_mm"}}, {"slices", slices}, {"rows", rows}};
+  return {{"columns", {"sop_uid", "file_number", "instance_number", "x_mm", "y_mm", "z_mm"}},
+          {"slices", slices},
+          {"rows", rows},
+          {"row_direction", volume.row_direction},
+          {"column_direction", volume.column_direction},
+          {"pixel_mm", {volume.row_spacing, volume.column_spacing}}};
 }
 
 data::Image interleave(const data::SagittalGrid& grid, std::vector<std::vector<std::uint8_t>> channels) {

@@ -1,0 +1,119 @@
+#include "apps/explain/examples.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "apps/evaluate/sheet.h"
+#include "apps/explain/overlay.h"
+#include "data/augment.h"
+#include "models/heat_map.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+constexpr int kCaption = 32, kMargin = 6;
+constexpr std::uint8_t kBackground = 24;
+constexpr std::array<std::uint8_t, 3> kText{235, 235, 235}, kBox{80, 220, 255};
+
+struct Kind {
+  const char* name;
+  bool positive, highest_first;
+};
+constexpr Kind kKinds[] = {{"found", true, true}, {"missed", true, false}, {"alarm", false, true}};
+
+data::Image empty_picture(int width, int height) {
+  data::Image image{.width = width, .height = height, .channels = 3, .pixels = {}};
+  image.pixels.assign(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3, kBackground);
+  return image;
+}
+
+void paste(data::Image& onto, const data::Image& picture, int left, int top) {
+  for (int y = 0; y < picture.height; ++y)
+    std::copy_n(picture.pixels.begin() + std::ptrdiff_t{y} * picture.width * 3, picture.width * 3,
+                onto.pixels.begin() + (std::ptrdiff_t{top + y} * onto.width + left) * 3);
+}
+
+// The heat, [size, size], on as many pixels as the example shows.
+std::vector<float> enlarged(const HeatAnswer& answer) {
+  const double per_cell = static_cast<double>(kExampleSide) / answer.size;
+  return to_host<float>(models::heat_of({.rows = answer.size,
+                                         .columns = answer.size,
+                                         .pixels_per_row = per_cell,
+                                         .pixels_per_column = per_cell,
+                                         .values = {answer.heat.begin(), answer.heat.end()}},
+                                        kExampleSide, kExampleSide));
+}
+
+}  // namespace
+
+std::vector<Example> telling_examples(const data::SliceSet& slices, const Predictions& predictions,
+                                      const std::vector<std::size_t>& labels,
+                                      const std::vector<std::size_t>& outputs, int per_kind,
+                                      const Suits& suits) {
+  require(predictions.rows() == slices.records.size(), "examples: {} predictions for {} slices",
+          predictions.rows(), slices.records.size());
+  const std::vector<float> probabilities = predictions.probabilities();
+  std::vector<Example> examples;
+  for (const Kind& kind : kKinds) {
+    std::vector<Example> all;
+    for (std::size_t row = 0; row < slices.records.size(); ++row)
+      for (const std::size_t output : outputs) {
+        const std::size_t at = row * predictions.labels + output;
+        if ((predictions.targets[at] > 0.5F) != kind.positive) continue;
+        if (!kind.positive || !suits || suits(slices.records[row], labels[output]))
+          all.push_back({kind.name,
+                         {slices.records[row], output},
+                         data::kLabelNames[labels[output]],
+                         probabilities[at]});
+      }
+    std::stable_sort(all.begin(), all.end(), [&](const Example& a, const Example& b) {
+      return kind.highest_first ? a.probability > b.probability : a.probability < b.probability;
+    });
+    std::set<std::string> studies;
+    for (const Example& example : all) {
+      if (static_cast<int>(studies.size()) == per_kind) break;
+      if (studies.insert(example.question.slice.study).second) examples.push_back(example);
+    }
+  }
+  return examples;
+}
+
+data::Image example_picture(const Example& example, const HeatAnswer& answer,
+                            const std::vector<std::uint8_t>& mask) {
+  const data::Image seen{.width = answer.size,
+                         .height = answer.size,
+                         .channels = 3,
+                         .pixels = {answer.pixels.begin(), answer.pixels.end()}};
+  data::Image slice = data::letterbox(seen, kExampleSide);
+  data::Image heated = overlay(slice, enlarged(answer));
+  if (!mask.empty()) {
+    outline(slice, mask, kBox);
+    outline(heated, mask, kBox);
+  }
+  data::Image picture = empty_picture(2 * kExampleSide + 3 * kMargin, kExampleSide + kMargin + kCaption);
+  paste(picture, slice, kMargin, kMargin);
+  paste(picture, heated, kExampleSide + 2 * kMargin, kMargin);
+  const std::string& study = example.question.slice.study;
+  draw_text(picture, kMargin, kExampleSide + kMargin + 8,
+            fmt::format("{} {} {:.2f}", example.label, example.kind, example.probability), kText, 2);
+  draw_text(picture, kExampleSide + 2 * kMargin, kExampleSide + kMargin + 12,
+            fmt::format("{} x {:.1f} mm", study.substr(study.size() - std::min<std::size_t>(8, study.size())),
+                        example.question.slice.x_mm),
+            kText);
+  return picture;
+}
+
+data::Image tile(const std::vector<data::Image>& pictures, int columns) {
+  require(!pictures.empty() && columns >= 1, "tile: no pictures");
+  const int width = pictures.front().width, height = pictures.front().height;
+  const int rows = (static_cast<int>(pictures.size()) + columns - 1) / columns;
+  data::Image sheet = empty_picture(columns * width, rows * height);
+  for (std::size_t i = 0; i < pictures.size(); ++i)
+    paste(sheet, pictures[i], static_cast<int>(i) % columns * width, static_cast<int>(i) / columns * height);
+  return sheet;
+}
+
+}  // namespace sagitta::apps
