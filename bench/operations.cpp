@@ -183,9 +183,9 @@ void add_layer_norm(List& list, const Shape& shape, bool adds) {
 // One update of all parameters, with weight decay, as the arena makes it.
 void add_optimizer(List& list, const std::string& op, Index parameters) {
   const Tensor end = from_host<Index>(list.recorder(), {1}, {parameters});
-  const ParameterUpdate update{.segments = {end, list.tensor({1})},
+  const ParameterUpdate update{.segments = {end, list.tensor({1}), list.tensor({1})},
                                .state = list.step_state(),
-                               .norm2 = {},
+                               .norm2 = list.tensor({1}),
                                .loss_scale = {},
                                .gradient = list.tensor({parameters}),
                                .values = list.tensor({parameters}),

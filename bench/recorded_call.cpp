@@ -35,7 +35,7 @@ TensorNote note_of(const Tensor& tensor) {
 TargetNote note_of(const Target& target) { return {note_of(target.dst), target.accumulate}; }
 
 UpdateNote note_of(const ParameterUpdate& update) {
-  return {note_of(update.segments.end), note_of(update.segments.decay),
+  return {note_of(update.segments.end), note_of(update.segments.decay), note_of(update.segments.rate),
           note_of(update.state),        note_of(update.norm2),
           note_of(update.loss_scale),   note_of(update.gradient),
           note_of(update.values),       note_of(update.copy)};
@@ -69,7 +69,7 @@ Tensor TensorMaker::make(const TensorNote& note) const {
 Target TensorMaker::make(const TargetNote& note) const { return {make(note.dst), note.accumulate}; }
 
 ParameterUpdate TensorMaker::make(const UpdateNote& note) const {
-  return {.segments = {make(note.segment_end), make(note.segment_decay)},
+  return {.segments = {make(note.segment_end), make(note.segment_decay), make(note.segment_rate)},
           .state = make(note.state),
           .norm2 = make(note.norm2),
           .loss_scale = make(note.loss_scale),

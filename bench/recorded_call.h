@@ -23,7 +23,7 @@ struct TargetNote {
   bool accumulate = false;
 };
 struct UpdateNote {
-  TensorNote segment_end, segment_decay, state, norm2, loss_scale, gradient, values, copy;
+  TensorNote segment_end, segment_decay, segment_rate, state, norm2, loss_scale, gradient, values, copy;
 };
 
 // `tensor` lives in host memory.

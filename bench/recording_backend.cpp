@@ -258,6 +258,9 @@ void RecordingBackend::adam(const AdamParams& params, const ParameterUpdate& upd
   note("adam", {.more_bytes = bytes(first_moment) + bytes(second_moment)}, &Backend::adam, params, update,
        first_moment, second_moment);
 }
+void RecordingBackend::update_average(double decay, const Tensor& x, Tensor& mean) {
+  note("update_average", {.more_bytes = bytes(mean)}, &Backend::update_average, decay, x, mean);
+}
 void RecordingBackend::update_loss_scale(const LossScaleParams& params, const Tensor& norm2,
                                          Tensor& loss_scale) {
   note("update_loss_scale", {}, &Backend::update_loss_scale, params, norm2, loss_scale);

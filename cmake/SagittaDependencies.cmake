@@ -5,6 +5,12 @@ find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(ZLIB REQUIRED)
+# Chart.js, which reports carry inside them; Debian's libjs-chart.js.
+find_file(CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js /usr/share/nodejs/chart.js/dist)
+if(NOT CHART_JS)
+  message(STATUS "Without Chart.js (libjs-chart.js): reports have tables but no charts")
+endif()
+find_package(Protobuf QUIET)
 find_path(STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
 
 if(SAGITTA_DICOM)

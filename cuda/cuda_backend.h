@@ -129,6 +129,7 @@ class CudaBackend final : public Backend {
   void sgd(const SgdParams& params, const ParameterUpdate& update, Tensor& momentum) override;
   void adam(const AdamParams& params, const ParameterUpdate& update, Tensor& first_moment,
             Tensor& second_moment) override;
+  void update_average(double decay, const Tensor& x, Tensor& mean) override;
   void update_loss_scale(const LossScaleParams& params, const Tensor& norm2, Tensor& loss_scale) override;
 
  private:

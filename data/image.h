@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,8 +22,9 @@ inline constexpr int kMaxImageSide = 16384;
 // What a PNG begins with.
 inline constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
 
-// Writes a PNG (ISO/IEC 15948) whole or not at all. Throws Error if the image is inconsistent or the file
-// cannot be written.
+// The image as a PNG (ISO/IEC 15948). Throws Error if it is inconsistent.
+std::string png_bytes(const Image& image);
+// The same into a file, whole or not at all. Throws Error if the file cannot be written.
 void write_png(const std::filesystem::path& path, const Image& image,
                Durability durability = Durability::survives_power_loss);
 

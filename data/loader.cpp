@@ -13,6 +13,7 @@ namespace {
 // Random streams of the loader, apart from each other and from the layers' (small numbers).
 constexpr std::uint32_t kShuffleStream = 0xDA7A0000u;
 constexpr std::uint32_t kAugmentStream = 0xDA7B0000u;
+constexpr std::uint32_t kMixStream = 0xDA7F0000u;
 
 }  // namespace
 
@@ -28,8 +29,9 @@ Loader::~Loader() { stop(); }
 
 std::int64_t Loader::batches_per_epoch() const {
   const auto count = static_cast<std::int64_t>(rows());
-  return options_.drop_last ? count / options_.batch_size
-                            : (count + options_.batch_size - 1) / options_.batch_size;
+  const std::int64_t all = options_.drop_last ? count / options_.batch_size
+                                              : (count + options_.batch_size - 1) / options_.batch_size;
+  return options_.max_batches > 0 ? std::min(all, options_.max_batches) : all;
 }
 
 void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
@@ -106,6 +108,7 @@ Batch Loader::load(std::int64_t batch) const {
   const std::size_t per_image = static_cast<std::size_t>(options_.image_size) * options_.image_size * 3;
   Batch result;
   result.size = static_cast<std::int64_t>(end - begin);
+  result.side = options_.image_size;
   result.pixels.resize((end - begin) * per_image);
   Image square;
   for (std::size_t i = begin; i < end; ++i) {
@@ -121,9 +124,13 @@ Batch Loader::load(std::int64_t batch) const {
         options_.variants.empty() ? draw(options_.augment, key) : options_.variants[order_[i] % variants()];
     augment(square, drawn, std::span(result.pixels).subspan((i - begin) * per_image, per_image));
     result.crop.insert(result.crop.end(), {0, 0, drawn.flip ? 1 : 0});
-    for (std::size_t label : options_.labels) result.labels.push_back(record.labels[label]);
+    const auto smoothing = static_cast<float>(options_.label_smoothing);
+    for (std::size_t label : options_.labels)
+      result.labels.push_back((1 - smoothing) * record.labels[label] + smoothing / 2);
     result.records.push_back(index);
   }
+  mix(result, options_.mix,
+      {options_.seed, kMixStream + static_cast<std::uint32_t>(epoch_), static_cast<std::uint32_t>(batch)});
   return result;
 }
 

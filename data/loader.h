@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "data/augment.h"
+#include "data/batch.h"
+#include "data/mix.h"
 #include "data/shuffle.h"
 #include "data/slice_set.h"
 
@@ -22,23 +24,18 @@ namespace sagitta::data {
 struct LoaderOptions {
   std::int64_t batch_size = 8;
   int image_size = 224;
-  bool shuffle = false;    // a new order each epoch
-  bool drop_last = false;  // leave out an incomplete last batch (training: fixed shapes)
+  bool shuffle = false;          // a new order each epoch
+  bool drop_last = false;        // leave out an incomplete last batch (training: fixed shapes)
+  std::int64_t max_batches = 0;  // of an epoch; 0: as many as there are
   AugmentOptions augment;
   // Instead of a random change: every slice once with each of these, one after another. Read only once, it
   // fills as many rows of its batch.
   std::vector<Augmentation> variants;
+  MixOptions mix;
+  double label_smoothing = 0;  // s: a label t becomes (1 - s) t + s / 2, before the mixing
   std::uint64_t seed = 0;
   int threads = 1;
   std::vector<std::size_t> labels;  // which of kLabelNames, in the order of the model's outputs
-};
-
-struct Batch {
-  std::int64_t size = 0;
-  std::vector<std::uint8_t> pixels;  // [size, image_size, image_size, 3]
-  std::vector<std::int32_t> crop;    // [size, 3], as Backend::normalize_image takes it: 0, 0, mirrored
-  std::vector<float> labels;         // [size, labels]; zeros for slices without labels
-  std::vector<std::size_t> records;  // indices into the slice set
 };
 
 class Loader {

@@ -64,7 +64,7 @@ void append_chunk(std::string& png, const std::string& type, const std::string& 
 
 }  // namespace
 
-void write_png(const std::filesystem::path& path, const Image& image, Durability durability) {
+std::string png_bytes(const Image& image) {
   require(image.width > 0 && image.height > 0 && std::max(image.width, image.height) <= kMaxImageSide,
           "write_png: image is {}x{}, expected sides of 1 to {}", image.width, image.height, kMaxImageSide);
   require(image.channels >= 1 && image.channels <= 4, "write_png: image has {} channels, expected 1 to 4",
@@ -81,8 +81,12 @@ void write_png(const std::filesystem::path& path, const Image& image, Durability
   append_chunk(png, "IHDR", header);
   append_chunk(png, "IDAT", compressed(rows));
   append_chunk(png, "IEND", {});
+  return png;
+}
+
+void write_png(const std::filesystem::path& path, const Image& image, Durability durability) {
   AtomicFile file(path, durability);
-  file.write(png);
+  file.write(png_bytes(image));
   file.commit();
 }
 

@@ -21,6 +21,10 @@ class ImageClassifier : public nn::Module {
   nn::Module& module() { return *this; }
   // Name of the parameters of the last layer, without ".weight" and ".bias".
   virtual std::string head_name() const = 0;
+  // What lies between the pixels and the last layer, in that order: the embedding (stem), then the residual blocks.
+  // For freezing from the input on, and for learning rates that grow with depth. (The norm behind a ViT's blocks
+  // goes with the last layer.)
+  virtual std::vector<nn::Module*> blocks() = 0;
 
  protected:
   // Throws Error unless pixels are [N,H,W,channels].

@@ -90,6 +90,13 @@ ResNet::ResNet(const ModelConfig& config, const nn::Context& context)
   for (std::size_t i = 0; i < config.resnet()->depths.size(); ++i) stages.add(context, *config.resnet(), i);
 }
 
+std::vector<nn::Module*> ResNet::blocks() {
+  std::vector<nn::Module*> all{&embedder};
+  for (ResNetStage& stage : stages)
+    for (ResNetLayer& layer : stage.layers) all.push_back(&layer);
+  return all;
+}
+
 autograd::Variable ResNet::features(const autograd::Variable& pixels) {
   require_pixels(pixels, config().resnet()->num_channels);
   autograd::Variable h = autograd::max_pool(embedder(pixels), {.kernel = 3, .stride = 2, .padding = 1});

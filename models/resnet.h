@@ -68,6 +68,7 @@ class ResNet final : public ImageClassifier {
 
   autograd::Variable logits(const autograd::Variable& pixels) override;
   std::string head_name() const override { return "classifier.1"; }
+  std::vector<nn::Module*> blocks() override;
   // The last stage's output [N,H/32,W/32,C]; classify() pools it and applies the last layer.
   autograd::Variable features(const autograd::Variable& pixels);
   autograd::Variable classify(const autograd::Variable& features);

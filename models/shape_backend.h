@@ -81,6 +81,7 @@ class ShapeBackend : public Backend {
   void normalize_image(const ImageParams&, const Tensor&, const Tensor&, Tensor&) override {}
   void sgd(const SgdParams&, const ParameterUpdate&, Tensor&) override {}
   void adam(const AdamParams&, const ParameterUpdate&, Tensor&, Tensor&) override {}
+  void update_average(double, const Tensor&, Tensor&) override {}
   void update_loss_scale(const LossScaleParams&, const Tensor&, Tensor&) override {}
 
  private:

@@ -89,6 +89,12 @@ ViT::ViT(const ModelConfig& config, nn::Context& context, bool recompute)
   for (std::int64_t i = 0; i < config.vit()->num_hidden_layers; ++i) layers.add(context, *config.vit());
 }
 
+std::vector<nn::Module*> ViT::blocks() {
+  std::vector<nn::Module*> all{&embeddings};
+  for (ViTLayer& layer : layers) all.push_back(&layer);
+  return all;
+}
+
 autograd::Variable ViT::logits(const autograd::Variable& pixels) {
   require_pixels(pixels, config().vit()->num_channels);
   ResidualStream stream{embeddings(pixels), {}};

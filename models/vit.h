@@ -61,6 +61,7 @@ class ViT final : public ImageClassifier {
 
   autograd::Variable logits(const autograd::Variable& pixels) override;
   std::string head_name() const override { return "classifier"; }
+  std::vector<nn::Module*> blocks() override;
 
   ViTEmbeddings embeddings;
   nn::ModuleList<ViTLayer> layers;

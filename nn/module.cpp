@@ -37,6 +37,12 @@ std::vector<NamedBuffer> Module::named_buffers() const {
   return found;
 }
 
+void Module::freeze(bool on) {
+  frozen_ = on;
+  for (Parameter* parameter : parameters_) parameter->freeze(on);
+  for (Module* child : children_) child->freeze(on);
+}
+
 void Module::train(bool on) {
   training_ = on;
   for (Module* child : children_) child->train(on);

@@ -44,7 +44,10 @@ class Module {
   // Training or evaluation mode, for this module and all below.
   void train(bool on = true);
   void eval() { train(false); }
-  bool training() const { return training_; }
+  bool training() const { return training_ && !frozen_; }
+  // Takes this module and all below out of the training (or back in): their parameters are constants, and
+  // train() leaves them in evaluation mode, so that a frozen batch norm keeps its statistics, too.
+  void freeze(bool on = true);
   const std::string& name() const { return name_; }
 
   void register_parameter(Parameter& parameter) { parameters_.push_back(&parameter); }
@@ -55,7 +58,7 @@ class Module {
   std::vector<Module*> children_;
   std::vector<Parameter*> parameters_;
   std::vector<Buffer*> buffers_;
-  bool training_ = true;
+  bool training_ = true, frozen_ = false;
 };
 
 // "a" + "b" -> "a.b"; an empty part adds nothing.

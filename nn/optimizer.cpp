@@ -53,6 +53,10 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::state() {
   return all;
 }
 
+void Optimizer::reset() {
+  for (auto& [name, moment] : moments()) moment.backend().fill(moment, 0);
+}
+
 void Optimizer::scale_loss(const LossScaleParams& params, double first_factor) {
   loss_scale_params_ = params;
   loss_scale_ = from_host<float>(norm2_.backend(), {3}, {static_cast<float>(first_factor), 0, 0});

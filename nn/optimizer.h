@@ -22,6 +22,9 @@ class Optimizer {
   // What a checkpoint must keep besides the values: moments and loss scale, by name; restored in place.
   std::vector<std::pair<std::string, Tensor>> state();
 
+  // Forgets the moments, as a new optimizer would begin; the caller counts its steps from 1 again.
+  void reset();
+
   // From now on the loss is multiplied by a factor that adapts itself (Micikevicius et al., "Mixed precision
   // training", 2017), as gradients in f16 need; the first factor is PyTorch's.
   void scale_loss(const LossScaleParams& params = {}, double first_factor = 65536);

@@ -30,6 +30,7 @@ void Parameter::assign(const std::vector<double>& values) {
 }
 
 autograd::Variable Parameter::variable() const {
+  if (frozen_) return autograd::Variable(copy_ ? copy_ : value());
   return copy_ ? autograd::record(copy_, {master_}, autograd::Cast{}) : master_;
 }
 

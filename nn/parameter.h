@@ -69,6 +69,10 @@ class Parameter {
   FileLayout layout() const { return options_.layout; }
   const std::vector<FileSlice>& slices() const { return options_.slices; }
 
+  // A frozen parameter is a constant to the ops: nothing is computed for a gradient that nobody uses.
+  void freeze(bool on) { frozen_ = on; }
+  bool frozen() const { return frozen_; }
+
   autograd::Leaf& leaf() const { return static_cast<autograd::Leaf&>(*master_.node()); }
   // Overwrites the value (row-major, as in memory) and the copy.
   void assign(const std::vector<double>& values);
@@ -85,6 +89,7 @@ class Parameter {
   ParameterOptions options_;
   autograd::Variable master_;
   Tensor copy_;
+  bool frozen_ = false;
 };
 
 // State that no gradient reaches: running statistics, counters.

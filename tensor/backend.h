@@ -44,21 +44,21 @@ class Captured {
   virtual void replay() = 0;
 };
 
-// Consecutive element ranges of the flat parameter buffer with their weight decay: range i is
+// Consecutive element ranges of the flat parameter buffer with what their update is like: range i is
 // [end[i-1], end[i]). One table per arena, on the device.
-struct DecaySegments {
+struct UpdateSegments {
   Tensor end;    // i64 [S], increasing; the last is the buffer's numel
-  Tensor decay;  // f32 [S]
+  Tensor decay;  // f32 [S], weight decay
+  Tensor rate;   // f32 [S], factor of the learning rate; 0: frozen, neither values nor moments change
 };
 
 // What an optimizer step works on: flat buffers of equal length n, and what is read from device memory so
 // that a captured step can be replayed.
 struct ParameterUpdate {
-  DecaySegments segments;
+  UpdateSegments segments;
   Tensor state;       // a StepState
-  Tensor norm2;       // [1] squared_norm(gradient), read when params.max_norm > 0 or with a loss scale
-  Tensor loss_scale;  // f32 [3] (kLossScale...), or empty. The gradient is divided by the scale; the whole
-                      // update is skipped when norm2 is not finite
+  Tensor norm2;       // [1] squared_norm(gradient); when it is not finite the whole update is skipped
+  Tensor loss_scale;  // f32 [3] (kLossScale...), or empty. The gradient is divided by the scale
   Tensor gradient;    // [n]. Clipping multiplies it by min(1, max_norm / (norm + 1e-6))
   Tensor values;      // [n], updated
   Tensor copy;        // 16-bit [n], receives the rounded values; may be empty
@@ -213,6 +213,8 @@ class Backend {
   virtual void sgd(const SgdParams& params, const ParameterUpdate& update, Tensor& momentum) = 0;
   virtual void adam(const AdamParams& params, const ParameterUpdate& update, Tensor& first_moment,
                     Tensor& second_moment) = 0;
+  // mean = decay * mean + (1 - decay) * x: one step of an exponential moving average; f32 or f64.
+  virtual void update_average(double decay, const Tensor& x, Tensor& mean) = 0;
   // After an update: a finite norm2 counts a good step and multiplies the scale by params.growth after every
   // params.interval of them; another one multiplies it by params.backoff and counts a skipped step.
   virtual void update_loss_scale(const LossScaleParams& params, const Tensor& norm2, Tensor& loss_scale) = 0;

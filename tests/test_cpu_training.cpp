@@ -124,12 +124,12 @@ TEST_CASE(
   CHECK(values_of(gradient) == Values{0.5, -0.5});
 }
 
-TEST_CASE("SGD and Adam follow PyTorch's update equations over decay segments, with clipping") {
+TEST_CASE("SGD and Adam follow PyTorch's update equations over segments, with clipping") {
   const Index n = 40000;
-  const DecaySegments segments{from_host<std::int64_t>(b, {3}, {10, 20000, n}),
-                               from_host<float>(b, {3}, {0.25f, 0.0f, 0.5f})};
+  const UpdateSegments segments{from_host<std::int64_t>(b, {4}, {10, 20000, 39000, n}),
+                                from_host<float>(b, {4}, {0.25f, 0.0f, 0.5f, 0.5f}),
+                                from_host<float>(b, {4}, {0.5f, 1.0f, 1.0f, 0.0f})};
   const auto decay_of = [](Index i) { return i < 10 ? 0.25 : i < 20000 ? 0.0 : 0.5; };
-  const double rate = 0.05;
   for_both_dtypes([&](DType dtype) {
     for (const double max_norm : {0.0, 3.0}) {
       for (int variant = 0; variant < 5; ++variant) {
@@ -146,7 +146,7 @@ TEST_CASE("SGD and Adam follow PyTorch's update equations over decay segments, w
           const double clip =
               max_norm > 0 ? std::min(1.0, max_norm / (std::sqrt(scalar_of(norm2)) + 1e-6)) : 1;
           const ParameterUpdate update{.segments = segments,
-                                       .state = state_tensor({.optimizer_step = step, .learning_rate = rate}),
+                                       .state = state_tensor({.optimizer_step = step, .learning_rate = 0.05}),
                                        .norm2 = norm2,
                                        .loss_scale = {},
                                        .gradient = gradient,
@@ -156,9 +156,9 @@ TEST_CASE("SGD and Adam follow PyTorch's update equations over decay segments, w
             b.adam({.decoupled = decoupled, .max_norm = max_norm}, update, m, v);
           else
             b.sgd({mu, nesterov, max_norm}, update, m);
-          for (Index index = 0; index < n; ++index) {
+          for (Index index = 0; index < 39000; ++index) {  // what follows is frozen
             const std::size_t i = static_cast<std::size_t>(index);
-            const double decay = decay_of(index);
+            const double decay = decay_of(index), rate = index < 10 ? 0.025 : 0.05;
             if (adam) {
               if (decoupled) p[i] *= 1 - rate * decay;
               const double d = clip * g[i] + (decoupled ? 0 : decay * p[i]);
@@ -174,15 +174,59 @@ TEST_CASE("SGD and Adam follow PyTorch's update equations over decay segments, w
           }
         }
         CHECK(difference(values, p) < tolerance(dtype));
+        if (m) CHECK(difference(m, first) < tolerance(dtype));
       }
     }
+  });
+}
+
+TEST_CASE("a gradient that is not finite changes nothing, with or without a loss scale") {
+  const UpdateSegments segments{from_host<std::int64_t>(b, {1}, {8}), from_host<float>(b, {1}, {0.1F}),
+                                from_host<float>(b, {1}, {1})};
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {kNaN, infinity, -infinity}) {
+    Tensor values = random_tensor({8}, DType::f32, 1), m = zeros(b, {8}, DType::f32), v = m.like();
+    b.fill(v, 0);
+    const Values before = values_of(values);
+    Values g(8, 1.0);
+    g[5] = bad;
+    const Tensor gradient = tensor_of({8}, DType::f32, g);
+    Tensor norm2(b, {1}, DType::f32);
+    b.squared_norm(gradient, norm2);
+    const ParameterUpdate update{.segments = segments,
+                                 .state = state_tensor({.optimizer_step = 1, .learning_rate = 0.05}),
+                                 .norm2 = norm2,
+                                 .loss_scale = {},
+                                 .gradient = gradient,
+                                 .values = values,
+                                 .copy = {}};
+    b.adam({}, update, m, v);
+    b.sgd({.momentum = 0.9}, update, m);
+    CHECK(values_of(values) == before);
+    CHECK(values_of(m) == Values(8, 0.0));
+  }
+}
+
+TEST_CASE("an exponential moving average follows its formula") {
+  for_both_dtypes([&](DType dtype) {
+    const Index n = 40001;
+    Tensor mean = random_tensor({n}, dtype, 1);
+    Values expected = values_of(mean);
+    for (std::uint32_t step = 1; step <= 3; ++step) {
+      const Tensor x = random_tensor({n}, dtype, 10 + step);
+      const Values in = values_of(x);
+      b.update_average(0.75, x, mean);
+      for (std::size_t i = 0; i < in.size(); ++i) expected[i] = 0.75 * expected[i] + 0.25 * in[i];
+    }
+    CHECK(difference(mean, expected) < tolerance(dtype));
   });
 }
 
 TEST_CASE("a loss scale is taken out of the gradient before clipping, and what overflowed changes nothing") {
   const Index n = 1000;
   const double factor = 1024;
-  const DecaySegments segments{from_host<std::int64_t>(b, {1}, {n}), from_host<float>(b, {1}, {0.1F})};
+  const UpdateSegments segments{from_host<std::int64_t>(b, {1}, {n}), from_host<float>(b, {1}, {0.1F}),
+                                from_host<float>(b, {1}, {1})};
   for (const bool adam : {false, true}) {
     CAPTURE(adam);
     Tensor plain = random_tensor({n}, DType::f32, 1), scaled = random_tensor({n}, DType::f32, 1);

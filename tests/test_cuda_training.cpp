@@ -166,21 +166,21 @@ struct Variant {
 void step(Run& run, const Variant& variant, const std::vector<std::int64_t>& ends, std::uint32_t number,
           const Values& gradient, double skipped_steps) {
   Backend& b = run.backend;
-  const std::vector<float> decay = {0.25F, 0.0F, 0.5F};
+  const std::vector<float> decay = {0.25F, 0.0F, 0.5F}, rate = {0.5F, 0.0F, 1.0F};
   Tensor norm2(b, {1}, run.dtype);
   const Tensor gradients = run.buffer(gradient, run.memory);
   b.squared_norm(gradients, norm2);
-  const ParameterUpdate update{.segments = {from_host(b, {3}, ends), from_host(b, {3}, decay)},
-                               .state = state_tensor(b, {.optimizer_step = number, .learning_rate = 0.05}),
-                               .norm2 = norm2,
-                               .loss_scale = variant.loss_scale > 0
-                                                 ? from_host<float>(b, {3},
-                                                                    {static_cast<float>(variant.loss_scale),
-                                                                     4, static_cast<float>(skipped_steps)})
-                                                 : Tensor(),
-                               .gradient = gradients,
-                               .values = run.values,
-                               .copy = run.copy};
+  const ParameterUpdate update{
+      .segments = {from_host(b, {3}, ends), from_host(b, {3}, decay), from_host(b, {3}, rate)},
+      .state = state_tensor(b, {.optimizer_step = number, .learning_rate = 0.05}),
+      .norm2 = norm2,
+      .loss_scale = variant.loss_scale > 0 ? from_host<float>(b, {3},
+                                                              {static_cast<float>(variant.loss_scale), 4,
+                                                               static_cast<float>(skipped_steps)})
+                                           : Tensor(),
+      .gradient = gradients,
+      .values = run.values,
+      .copy = run.copy};
   if (variant.adam)
     b.adam({.decoupled = variant.decoupled, .max_norm = variant.max_norm}, update, run.first, run.second);
   else
@@ -250,6 +250,33 @@ TEST_CASE("SGD and Adam take several packs per thread of a large buffer") {
   const Index n = 4 * 256 * 1056 + 4 * 256 * 3 + 2;
   check_steps({.nesterov = true}, n, {16, 1000000, n}, Memory::aligned, DType::bf16);
   check_steps({.adam = true}, n, {16, 1000000, n}, Memory::aligned, DType::bf16);
+}
+
+TEST_CASE("a gradient that is not finite changes nothing without a loss scale, either") {
+  for (const bool adam : {false, true}) {
+    Run run{device(), DType::f32, Memory::aligned, {}, {}, {}, {}};
+    run.values = run.buffer(random_values(40, 1), Memory::aligned);
+    run.first = run.buffer(random_values(40, 2), Memory::aligned);
+    run.second = run.buffer(Values(40, 0.25), Memory::aligned);
+    const Values before = values_of(run.values), first = values_of(run.first);
+    Values gradient = random_values(40, 3);
+    gradient[7] = kNaN;
+    step(run, {.adam = adam}, {8, 16, 40}, 1, gradient, 0);
+    CHECK(values_of(run.values) == before);
+    CHECK(values_of(run.first) == first);
+  }
+}
+
+TEST_CASE("an exponential moving average, as the CPU in f64") {
+  for (const Memory memory : kMemories)
+    for (const Index n : {Index{1}, Index{1031}, Index{4 * 256 * 1056 + 7}}) {
+      const Values start = random_values(n, 1), in = random_values(n, 2);
+      Tensor mean = operand({n}, DType::f32, start, memory).device,
+             expected = operand({n}, DType::f32, start).cpu;
+      device().update_average(0.875, operand({n}, DType::f32, in, memory).device, mean);
+      cpu().update_average(0.875, operand({n}, DType::f32, in).cpu, expected);
+      CHECK(excess(mean, expected) <= 1e-6);
+    }
 }
 
 TEST_CASE("Adam's bias correction stays right after many steps") {

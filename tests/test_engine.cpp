@@ -205,11 +205,12 @@ TEST_CASE("a run keeps its last and best checkpoints and nothing half-written") 
   CHECK(std::filesystem::read_symlink(run.best()).filename() == "step-00000001");
   CHECK(std::filesystem::read_symlink(run.last()).filename() == "step-00000003");
   CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoints/step-00000002"));
-  // A failure while writing leaves both links where they were; what is left over goes when the run is opened
-  // again.
+  // A failure while writing leaves both links where they were, and nothing else; what a kill leaves over goes when
+  // the run is opened again.
   CHECK_THROWS(run.write_checkpoint(4, true, [](const std::filesystem::path&) { fail("disk full"); }));
   CHECK(std::filesystem::read_symlink(run.last()).filename() == "step-00000003");
-  CHECK(std::filesystem::exists(folder / "run/checkpoints/step-00000004.part"));
+  CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoints/step-00000004.part"));
+  std::filesystem::create_directory(folder / "run/checkpoints/step-00000004.part");
   RunDirectory again = RunDirectory::open(folder / "run");
   CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoints/step-00000004.part"));
   again.log({{"a", 1}});
@@ -248,7 +249,7 @@ TEST_CASE("studies of one patient stay in one part of the split") {
             std::to_string(i / 3) + "\"}";
   }
   testing::write_bytes(folder / "studies.json", "{\"studies\": [" + json + "]}");
-  const StudySplit split = split_slices(set, 0.25, 0.25, 4);
+  const StudySplit split = split_slices(set, {.validation_fraction = 0.25, .test_fraction = 0.25, .seed = 4});
   for (const auto& part : {split.train, split.validation, split.test}) {
     REQUIRE_FALSE(part.empty());
     for (const std::string& study : part) {
@@ -258,7 +259,7 @@ TEST_CASE("studies of one patient stay in one part of the split") {
     }
   }
   testing::write_bytes(folder / "studies.json", "{");
-  CHECK_THROWS_WITH_AS(split_slices(set, 0.25, 0.25, 4), doctest::Contains("studies.json"), Error);
+  CHECK_THROWS_WITH_AS(split_slices(set, {.validation_fraction = 0.25, .test_fraction = 0.25, .seed = 4}), doctest::Contains("studies.json"), Error);
 }
 
 TEST_CASE("mean binary cross-entropy: weighted positives, and logits far out without overflow") {

@@ -31,6 +31,8 @@ const std::map<std::string, std::regex> kConfined{
     {"Eigen/", std::regex("tensor/cpu/.*")},
     {"omp.h", std::regex("tensor/cpu/.*|apps/.*|data/.*")},
     {"CLI/", std::regex("apps/.*")},
+    {"google/protobuf/", std::regex("apps/events/event_file\\.cpp")},
+    {"events/tensorboard.pb.h", std::regex("apps/events/event_file\\.cpp")},
     {"cuda", std::regex("cuda/.*|apps/engine/device\\.cpp")},
     {"cudnn", std::regex("cuda/.*")},
     {"cublas", std::regex("cuda/.*")},

@@ -100,7 +100,12 @@ TEST_CASE("a manifest that cannot be trusted is refused with its line") {
 TEST_CASE("batches do not depend on the number of threads") {
   const TempFolder folder;
   const SliceSet set = make_set(folder, 11);
-  Loader one(set, options_for(1)), four(set, options_for(4));
+  LoaderOptions of_one = options_for(1), of_four = options_for(4);
+  for (LoaderOptions* options : {&of_one, &of_four}) {
+    options->mix = {.mixup = 0.4, .cutmix = 1};
+    options->label_smoothing = 0.1;
+  }
+  Loader one(set, of_one), four(set, of_four);
   for (const std::int64_t epoch : {0, 1}) {
     const auto a = epoch_of(one, epoch), b = epoch_of(four, epoch);
     REQUIRE(a.size() == 3);
@@ -108,6 +113,7 @@ TEST_CASE("batches do not depend on the number of threads") {
     for (std::size_t i = 0; i < a.size(); ++i) {
       CHECK(a[i].records == b[i].records);
       CHECK(a[i].pixels == b[i].pixels);
+      CHECK(a[i].labels == b[i].labels);
       CHECK(a[i].crop == b[i].crop);
       CHECK(a[i].labels == b[i].labels);
     }
@@ -312,4 +318,26 @@ TEST_CASE("augmentation moves, turns and mirrors as told, and never upside down"
     CHECK(std::abs(drawn.zoom - 1) <= 0.1001);
     CHECK(drawn.flip);
   }
+}
+
+TEST_CASE("labels are smoothed, and an epoch can be limited to its first batches") {
+  const TempFolder folder;
+  const SliceSet set = make_set(folder, 11);
+  LoaderOptions options = options_for(2);
+  Loader all(set, options);
+  options.label_smoothing = 0.2;
+  options.max_batches = 2;
+  Loader first(set, options);
+  CHECK(first.batches_per_epoch() == 2);
+  const auto expected = epoch_of(all, 3), got = epoch_of(first, 3);
+  REQUIRE(expected.size() == 3);
+  REQUIRE(got.size() == 2);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CHECK(got[i].records == expected[i].records);
+    CHECK(got[i].pixels == expected[i].pixels);
+    for (std::size_t k = 0; k < got[i].labels.size(); ++k)
+      CHECK(got[i].labels[k] == doctest::Approx(expected[i].labels[k] == 1 ? 0.9 : 0.1));
+  }
+  options.max_batches = 100;
+  CHECK(Loader(set, options).batches_per_epoch() == 3);
 }

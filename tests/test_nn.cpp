@@ -12,6 +12,7 @@
 #include "nn/layer_norm.h"
 #include "nn/linear.h"
 #include "nn/metrics.h"
+#include "nn/moving_average.h"
 #include "nn/optimizer.h"
 #include "nn/schedule.h"
 #include "op_cases.h"
@@ -146,6 +147,106 @@ TEST_CASE("weight decay reaches the parameters its policy names") {
   for (std::size_t i = 0; i < weight.size(); ++i)
     CHECK(host(linear.weight.value())[i] == doctest::Approx(weight[i] * (1 - 0.1 * 0.5)).epsilon(1e-12));
   CHECK(host(linear.bias->value()) == bias);
+}
+
+TEST_CASE("parameters learn at their own rates, and frozen modules do not change at all") {
+  Context context(cpu_backend(), DType::f64);
+  SmallNet net(context);
+  initialize(net, 1);
+  ParameterArena arena(net, 0.5, DecayPolicy::all, [&](const Parameter& parameter) {
+    return &parameter == &net.head.weight ? 0.25 : 1.0;
+  });
+  Sgd sgd(arena, {});
+  write_step_state(const_cast<Tensor&>(context.step_state()), {.learning_rate = 0.1});
+  const Tensor x = test::random_like(net.head.weight.value(), {2, 5, 5, 3}, 4);
+  const auto step = [&] {
+    autograd::backward(autograd::sum(autograd::square(net(Variable(x)))));
+    sgd.step(context.step_state());
+  };
+  const auto head = host(net.head.weight.value());
+  autograd::backward(autograd::sum(autograd::square(net(Variable(x)))));
+  const auto gradient = host(net.head.weight.leaf().gradient());
+  sgd.step(context.step_state());
+  for (std::size_t i = 0; i < head.size(); ++i)
+    CHECK(host(net.head.weight.value())[i] ==
+          doctest::Approx(head[i] - 0.025 * (gradient[i] + 0.5 * head[i])).epsilon(1e-12));
+
+  // All but the head.
+  net.freeze();
+  net.head.freeze(false);
+  arena.settle_frozen();
+  net.train();
+  const auto values = host(arena.values());
+  std::vector<std::vector<double>> buffers;
+  for (const NamedBuffer& named : net.named_buffers())
+    if (named.buffer->value().dtype() == DType::f64) buffers.push_back(host(named.buffer->value()));
+  step();
+  const auto gradients = host(arena.gradients()), after = host(arena.values());
+  for (const auto& entry : arena.entries()) {
+    CAPTURE(entry.name);
+    const auto begin = static_cast<std::size_t>(entry.offset);
+    const std::size_t end = begin + static_cast<std::size_t>(entry.parameter->shape().numel());
+    const bool same = std::equal(after.begin() + static_cast<std::ptrdiff_t>(begin),
+                                 after.begin() + static_cast<std::ptrdiff_t>(end),
+                                 values.begin() + static_cast<std::ptrdiff_t>(begin));
+    CHECK(same == entry.parameter->frozen());
+    if (entry.parameter->frozen())
+      for (std::size_t i = begin; i < end; ++i) REQUIRE(gradients[i] == 0);
+  }
+  std::size_t i = 0;
+  for (const NamedBuffer& named : net.named_buffers())
+    if (named.buffer->value().dtype() == DType::f64) CHECK(host(named.buffer->value()) == buffers.at(i++));
+  REQUIRE(i >= 2);
+
+  net.freeze(false);
+  arena.settle_frozen();
+  step();
+  CHECK(host(arena.values()) != after);
+  for (const NamedBuffer& named : net.named_buffers())
+    if (named.name.ends_with("running_mean")) CHECK(host(named.buffer->value()) != buffers.front());
+}
+
+TEST_CASE("a moving average is of the values since the first update, and gives the trained ones back") {
+  Context context(cpu_backend(), DType::f64);
+  SmallNet net(context);
+  initialize(net, 1);
+  ParameterArena arena(net, 0, DecayPolicy::all);
+  MovingAverage average(net, arena, 0.75);
+  CHECK_THROWS_AS(average.apply(0), Error);
+  CHECK_THROWS_AS(average.restore(), Error);
+  const auto n = static_cast<std::size_t>(net.head.weight.shape().numel());
+  std::vector<double> sum(n), first, last;
+  double weights = 0;
+  for (int update = 1; update <= 3; ++update) {
+    for (double& v : sum) v *= 0.75;
+    weights = 0.75 * weights + 0.25;
+    std::vector<double> values(n);
+    for (std::size_t i = 0; i < n; ++i) values[i] = update * 10 + static_cast<double>(i);
+    for (std::size_t i = 0; i < n; ++i) sum[i] += 0.25 * values[i];
+    net.head.weight.assign(values);
+    for (const NamedBuffer& named : net.named_buffers())
+      if (named.name.ends_with("running_var")) cpu_backend().fill(named.buffer->value(), update);
+    average.update();
+    last = values;
+  }
+  // Going on after a look at it must not differ from going on without one.
+  for (int look = 0; look < 2; ++look) {
+    average.apply(3);
+    CHECK_THROWS_AS(average.apply(3), Error);
+    for (std::size_t i = 0; i < n; ++i)
+      CHECK(host(net.head.weight.value())[i] == doctest::Approx(sum[i] / weights).epsilon(1e-12));
+    for (const NamedBuffer& named : net.named_buffers())
+      if (named.name.ends_with("running_var"))
+        CHECK(host(named.buffer->value())[0] ==
+              doctest::Approx((1 * 0.5625 + 2 * 0.75 + 3) / (0.5625 + 0.75 + 1)));
+    std::vector<double> trained;
+    for (const auto& [name, tensor] : average.state())
+      if (name == "trained.parameters") trained = host(tensor);
+    CHECK(trained != host(arena.values()));
+    average.restore();
+    CHECK(trained == host(arena.values()));
+    CHECK(host(net.head.weight.value()) == last);
+  }
 }
 
 TEST_CASE("gradients are clipped to the norm") {

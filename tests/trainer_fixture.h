@@ -70,12 +70,12 @@ inline TrainOptions options_for(std::int64_t accumulate) {
 // A model with its trainer and run directory: a new one, or one to go on with.
 struct Run {
   Run(RunDirectory run, const TrainOptions& options, const Trainer::Data& data,
-      Backend& backend = cpu_backend(), DType dtype = DType::f32)
+      Backend& backend = cpu_backend(), DType dtype = DType::f32, const StopSignal* stop = nullptr)
       : directory(std::move(run)),
         context(backend, dtype),
         model(models::make_classifier(small_vit(), context)) {
     nn::initialize(*model, 3);
-    trainer = std::make_unique<Trainer>(*model, context, preprocessor(), data, options, directory);
+    trainer = std::make_unique<Trainer>(*model, context, preprocessor(), data, options, directory, stop);
   }
   std::vector<nlohmann::json> log(const std::string& type) const {
     std::istringstream lines(read_bytes(directory.path() / "metrics.jsonl"));

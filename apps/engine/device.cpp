@@ -1,17 +1,15 @@
 #include "apps/engine/device.h"
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <regex>
 
+#include "apps/engine/option_group.h"
 #include "cuda/cuda.h"
 #include "tensor/cpu_options.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
 namespace {
-
-using Names = std::vector<std::string>;
 
 constexpr const char* kGroup = "Device";
 

@@ -7,12 +7,14 @@
 #include <functional>
 #include <new>
 
+#include "apps/engine/build_facts.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
 
 // Parses the command line with `app`, then runs `work`, which returns the exit code.
 inline int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
+  app.set_version_flag("--version", version_text());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ConfigError& error) {

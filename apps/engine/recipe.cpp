@@ -1,7 +1,9 @@
 #include "apps/engine/recipe.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "apps/engine/shared_files.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -9,10 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// bin/../share/sagitta/recipes: the same in a build tree and in an installed one.
-fs::path recipe_directory() {
-  return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "share" / "sagitta" / "recipes";
-}
+fs::path recipe_directory() { return shared_directory() / "recipes"; }
 
 }  // namespace
 
@@ -31,6 +30,17 @@ fs::path find_recipe(const std::string& name_or_file) {
   require(fs::is_regular_file(shipped), "--recipe {}: neither a file nor a shipped recipe ({})", name_or_file,
           fmt::join(recipe_names(), ", "));
   return shipped;
+}
+
+std::vector<std::pair<std::string, std::string>> recipe_settings(const fs::path& file) {
+  std::vector<std::pair<std::string, std::string>> settings;
+  try {
+    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(file.string()))
+      settings.emplace_back(item.name, fmt::format("{}", fmt::join(item.inputs, ", ")));
+  } catch (const CLI::Error& error) {
+    fail("{}: {}", file.string(), error.what());
+  }
+  return settings;
 }
 
 }  // namespace sagitta::apps

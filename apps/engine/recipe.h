@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sagitta::apps {
@@ -12,5 +13,9 @@ std::filesystem::path find_recipe(const std::string& name_or_file);
 
 // The names of the shipped recipes, sorted.
 std::vector<std::string> recipe_names();
+
+// The options that a recipe sets, in its order: name and value, lists with commas. Throws Error if it is no
+// TOML.
+std::vector<std::pair<std::string, std::string>> recipe_settings(const std::filesystem::path& file);
 
 }  // namespace sagitta::apps

@@ -1,6 +1,8 @@
 #include "apps/engine/slices.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "apps/reslice/cut_slices.h"
@@ -15,20 +17,28 @@ using Json = nlohmann::ordered_json;
 
 }  // namespace
 
-std::unordered_map<std::string, std::string> patients_of(const data::SliceSet& slices) {
+const std::string& SliceOrigins::patient_of(const std::string& study) const {
+  const auto found = patients.find(study);
+  return found == patients.end() ? study : found->second;
+}
+
+SliceOrigins origins_of(const data::SliceSet& slices) {
   const std::filesystem::path file = slices.root / "studies.json";
-  std::unordered_map<std::string, std::string> patients;
-  if (!std::filesystem::exists(file)) return patients;
+  SliceOrigins origins;
+  if (!std::filesystem::exists(file)) return origins;
   try {
     const Json json = Json::parse(read_text_file(file, std::size_t{1} << 30));
     for (const Json& study : json.at("studies")) {
-      const std::string patient = study.value("patient", "");
-      if (!patient.empty()) patients[study.at("study")] = patient;
+      const std::string name = study.at("study"), patient = study.value("patient", ""),
+                        verdict = study.value("verdict", "");
+      if (!patient.empty()) origins.patients[name] = patient;
+      if (verdict == "refused") origins.refused.push_back({name, study.at("reasons")});
+      origins.warned += verdict == "warn";
     }
   } catch (const Json::exception& error) {
     fail("{}: is damaged ({}); run reslice again", file.string(), error.what());
   }
-  return patients;
+  return origins;
 }
 
 data::SliceSet open_slices(const SliceSource& source) {
@@ -60,25 +70,49 @@ void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file
   }
 }
 
-StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
-                        std::uint64_t seed) {
-  const std::unordered_map<std::string, std::string> patients = patients_of(slices);
+namespace {
+
+std::vector<data::SplitStudy> labeled_studies(const data::SliceSet& slices) {
+  const SliceOrigins origins = origins_of(slices);
   std::vector<data::SplitStudy> studies;
   std::unordered_set<std::string> seen;
   for (const data::SliceRecord& record : slices.records) {
     if (!record.labeled || !seen.insert(record.study).second) continue;
-    const auto patient = patients.find(record.study);
-    data::SplitStudy study{.study = record.study,
-                           .patient = patient == patients.end() ? record.study : patient->second,
-                           .labels = {}};
+    data::SplitStudy study{.study = record.study, .patient = origins.patient_of(record.study), .labels = {}};
     for (std::size_t i = 0; i < study.labels.size(); ++i) study.labels[i] = record.labels[i] > 0.5F ? 1 : 0;
     studies.push_back(std::move(study));
   }
   require(!studies.empty(), "{}: no study has labels; a train.csv is needed beside train_images/",
           slices.root.string());
-  std::vector<double> fractions{1 - validation_fraction - test_fraction, validation_fraction};
-  if (test_fraction > 0) fractions.push_back(test_fraction);
-  auto parts = data::split_studies(studies, fractions, seed);
+  return studies;
+}
+
+// The test part first, then the validation part out of what the fold leaves.
+StudySplit split_fold(std::vector<data::SplitStudy> studies, const SplitOptions& options) {
+  const std::vector<double> equal(static_cast<std::size_t>(options.folds), 1);
+  auto folds = data::split_studies(studies, equal, options.seed);
+  std::vector<std::string> test = std::move(folds.at(static_cast<std::size_t>(options.fold - 1)));
+  std::erase_if(studies, [&](const data::SplitStudy& study) {
+    return std::binary_search(test.begin(), test.end(), study.study);
+  });
+  const double left = 1 - 1.0 / options.folds;
+  require(options.validation_fraction < left,
+          "--validation-fraction {} and --fold {}/{} leave nothing to train on", options.validation_fraction,
+          options.fold, options.folds);
+  auto parts = data::split_studies(studies, {left - options.validation_fraction, options.validation_fraction},
+                                   options.seed);
+  return {std::move(parts[0]), std::move(parts[1]), std::move(test)};
+}
+
+}  // namespace
+
+StudySplit split_slices(const data::SliceSet& slices, const SplitOptions& options) {
+  std::vector<data::SplitStudy> studies = labeled_studies(slices);
+  if (options.folds > 0) return split_fold(std::move(studies), options);
+  std::vector<double> fractions{1 - options.validation_fraction - options.test_fraction,
+                                options.validation_fraction};
+  if (options.test_fraction > 0) fractions.push_back(options.test_fraction);
+  auto parts = data::split_studies(studies, fractions, options.seed);
   parts.resize(3);
   return {std::move(parts[0]), std::move(parts[1]), std::move(parts[2])};
 }

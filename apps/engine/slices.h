@@ -32,19 +32,38 @@ void keep_slice_settings(const data::SliceSet& slices, const std::filesystem::pa
 // Sets planes, span, window and channels of `source` as kept in `file`; without the file nothing changes.
 void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file);
 
-// The patient of each study as reslice noted it in studies.json (a hash, never a name). A study without an
-// entry is a patient of its own, as in the RSNA data set.
-std::unordered_map<std::string, std::string> patients_of(const data::SliceSet& slices);
+// What reslice noted in studies.json about the studies that the slices come from.
+struct SliceOrigins {
+  struct Refused {
+    std::string study;
+    std::vector<std::string> reasons;
+  };
+  std::unordered_map<std::string, std::string> patients;  // by study: a hash, never a name
+  std::vector<Refused> refused;
+  int warned = 0;  // studies that are used, but not without reservation
+
+  // A study without a note is a patient of its own, as in the RSNA data set.
+  const std::string& patient_of(const std::string& study) const;
+};
+// Empty for slices that came without the file. Throws Error if it is damaged.
+SliceOrigins origins_of(const data::SliceSet& slices);
 
 // Study names per part.
 struct StudySplit {
   std::vector<std::string> train, validation, test;
 };
 
-// Splits the labeled studies by patient, stratified; a test fraction of 0 leaves that part empty. Throws
-// Error when there are too few studies.
-StudySplit split_slices(const data::SliceSet& slices, double validation_fraction, double test_fraction,
-                        std::uint64_t seed);
+struct SplitOptions {
+  double validation_fraction = 0.15;  // of all patients
+  double test_fraction = 0.15;        // of all patients; 0 leaves the part empty
+  int fold = 0,
+      folds = 0;  // folds > 0: cross-validation, the test part is fold 1..folds in place of a fraction
+  std::uint64_t seed = 0;
+};
+
+// Splits the labeled studies by patient, stratified. With folds, the test parts of all folds of a seed make a
+// partition. Throws Error when there are too few studies.
+StudySplit split_slices(const data::SliceSet& slices, const SplitOptions& options);
 
 // The labeled slices of one part of a split ("train", "validation", "test"), or of all studies ("all").
 // Throws Error, with the remedy, when `split_file` is missing or none of the part's studies is there.

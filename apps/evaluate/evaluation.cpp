@@ -25,13 +25,11 @@ struct Clusters {
 };
 
 Clusters clusters_of(const data::SliceSet& slices) {
-  const std::unordered_map<std::string, std::string> patients = patients_of(slices);
+  const SliceOrigins origins = origins_of(slices);
   std::unordered_map<std::string, std::uint32_t> numbers;
   Clusters clusters;
   for (const StudyRange& range : study_ranges(slices)) {
-    const std::string& study = slices.records[range.begin].study;
-    const auto patient = patients.find(study);
-    const std::string& name = patient == patients.end() ? study : patient->second;
+    const std::string& name = origins.patient_of(slices.records[range.begin].study);
     const std::uint32_t number =
         numbers.emplace(name, static_cast<std::uint32_t>(numbers.size())).first->second;
     clusters.of_studies.push_back(number);

@@ -94,13 +94,12 @@ void write_scores(const fs::path& folder, const Scores& scores) {
   }
   data::write_csv(folder / "predictions.csv", header_of({"study", "slice", "x_mm"}, scores.labels), rows);
   rows.clear();
-  const auto patients = patients_of(scores.slices);
+  const SliceOrigins origins = origins_of(scores.slices);
   for (const StudyRange& range : study_ranges(scores.slices)) {
     const std::string& study = scores.slices.records[range.begin].study;
-    const auto patient = patients.find(study);
     const std::size_t row = rows.size();
-    add_row(rows.emplace_back(std::vector{study, patient == patients.end() ? study : patient->second,
-                                          fmt::format("{}", range.end - range.begin)}),
+    add_row(rows.emplace_back(
+                std::vector{study, origins.patient_of(study), fmt::format("{}", range.end - range.begin)}),
             scores.by_study, row);
   }
   data::write_csv(folder / "patients.csv", header_of({"study", "patient", "slices"}, scores.labels), rows);

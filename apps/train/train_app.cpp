@@ -4,7 +4,9 @@
 
 #include "apps/engine/main_guard.h"
 #include "apps/engine/slices.h"
+#include "apps/train/run_record.h"
 #include "apps/train/trainer.h"
+#include "data/shuffle.h"
 #include "models/hugging_face.h"
 #include "tensor/atomic_file.h"
 #include "tensor/cpu_options.h"
@@ -78,13 +80,47 @@ models::Preprocessor model_preprocessor(const models::ModelConfig& config, const
 
 StudySplit settle_split(const fs::path& file, const data::SliceSet& slices, const TrainOptions& options) {
   if (fs::exists(file)) return read_split(file);
-  const StudySplit split =
-      split_slices(slices, options.validation_fraction, options.test_fraction, options.seed);
+  const Fold fold = fold_of(options);
+  const StudySplit split = split_slices(slices, {.validation_fraction = options.validation_fraction,
+                                                 .test_fraction = options.test_fraction,
+                                                 .fold = fold.part,
+                                                 .folds = fold.parts,
+                                                 .seed = options.seed});
   write_split(file, split);
   return split;
 }
 
-void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe) {
+// The slices of --overfit-batch: one batch in the order of the first epoch, to train and to validate on.
+Trainer::Data one_batch(const data::SliceSet& slices, const TrainOptions& options) {
+  data::SliceSet batch{.root = slices.root, .records = {}};
+  const auto count = static_cast<std::size_t>(options.batch_size);
+  for (const std::size_t i : data::shuffled(slices.records.size(), {.seed = options.seed}))
+    if (batch.records.size() < count) batch.records.push_back(slices.records[i]);
+  return {batch, batch};
+}
+
+Trainer::Data data_of(const data::SliceSet& slices, const StudySplit& split, const TrainOptions& options) {
+  const data::SliceSet training = slices.of_studies(split.train);
+  if (options.overfit_batch) return one_batch(training, options);
+  return {training, slices.of_studies(split.validation)};
+}
+
+void say_what_is_trained(const models::ImageClassifier& model, const StudySplit& split,
+                         const TrainProgram& program) {
+  std::int64_t parameters = 0;
+  for (const nn::NamedParameter& named : model.named_parameters())
+    parameters += named.parameter->shape().numel();
+  const models::ModelConfig& config = model.config();
+  fmt::print(
+      stderr,
+      "{}: {:.2f} M parameters, {} labels, {} x {} pixels; {} training, {} validation, {} test studies\n",
+      program.name, static_cast<double>(parameters) / 1e6, config.num_labels(), config.image_size,
+      config.image_size, split.train.size(), split.validation.size(), split.test.size());
+}
+
+void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe,
+           const std::vector<std::string>& command) {
+  const StopSignal stop;
   const bool resuming = !options.resume.empty();
   if (options.threads > 0) set_cpu_threads(options.threads);
   if (!options.weights.empty()) (void)models::open_checkpoint(options.weights);  // damaged ones end here
@@ -103,6 +139,12 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
   keep_slice_settings(slices, run.path() / "slices.json");
   const StudySplit split = settle_split(run.path() / "split.json", slices, options);
   if (!resuming) write_text_file(run.path() / "recipe.toml", recipe);
+  record_data(run.path(), slices, split);
+  record_session(run.path(), {.program = program.name,
+                              .command = command,
+                              .device = describe(device.backend.device()),
+                              .precision = options.device.precision,
+                              .threads = cpu_threads()});
 
   nn::Context context(device.backend, device.dtype);
   const auto model = models::make_classifier(config, context, {.recompute = options.recompute});
@@ -111,19 +153,23 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
     for (const std::string& message :
          models::load_weights(*model, options.weights, {.new_head = true, .resize_positions = true}))
       fmt::print(stderr, "note: {}\n", message);
-  std::int64_t parameters = 0;
-  for (const nn::NamedParameter& named : model->named_parameters())
-    parameters += named.parameter->shape().numel();
-  fmt::print(
-      stderr,
-      "{}: {:.2f} M parameters, {} labels, {} x {} pixels; {} training, {} validation, {} test studies\n",
-      program.name, static_cast<double>(parameters) / 1e6, config.num_labels(), config.image_size,
-      config.image_size, split.train.size(), split.validation.size(), split.test.size());
+  if (!options.quiet) say_what_is_trained(*model, split, program);
 
-  Trainer trainer(*model, context, preprocessor,
-                  {slices.of_studies(split.train), slices.of_studies(split.validation)}, options, run);
+  TrainOptions settled = options;
+  if (options.overfit_batch) {
+    settled.augment = {};
+    settled.mix = {};
+  }
+  Trainer trainer(*model, context, preprocessor, data_of(slices, split, options), settled, run, &stop);
   if (run.has_checkpoint()) trainer.resume();
-  trainer.run();
+  if (trainer.run() == Trainer::Outcome::stopped) {
+    fmt::print("stopped by {} at epoch {}, step {}; go on with: {} --resume {}\n", stop.received(),
+               trainer.epoch(), trainer.step(), program.name, run.path().string());
+    return;
+  }
+  fmt::print("best epoch {} with validation {}: {}\npeak tensor memory {}\n", trainer.best_epoch(),
+             trainer.best_text(), run.best().string(),
+             format_bytes(static_cast<double>(device.backend.memory_use().peak)));
 }
 
 }  // namespace
@@ -137,15 +183,17 @@ int train_main(const TrainProgram& program, int argc, char** argv) {
     if (!options.resume.empty()) {
       const std::string run = options.resume;
       require(options.out.empty() && options.data.empty(),
-              "--resume takes its options from the run; give it alone, or with --device");
+              "--resume takes its options from the run; give it alone, or with --device or --quiet");
       const DeviceOptions device = options.device;
+      const bool quiet = options.quiet;
       options = options_of_run(run, program);
       options.resume = run;
       // A run may go on elsewhere: what it computes on is the machine's affair, in which precision is not.
       if (app.get_option("--device")->count() > 0) options.device.device = device.device;
+      options.quiet = quiet;
     }
     check_train_options(options);
-    train(options, program, app.config_to_str(true));
+    train(options, program, app.config_to_str(true), std::vector<std::string>(argv, argv + argc));
     return 0;
   });
 }

@@ -1,9 +1,9 @@
 #include "apps/train/train_options.h"
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
+#include <charconv>
 #include <filesystem>
 
+#include "apps/engine/option_group.h"
 #include "apps/engine/recipe.h"
 #include "data/slice_set.h"
 #include "tensor/error.h"
@@ -11,174 +11,125 @@
 namespace sagitta::apps {
 namespace {
 
-using Names = std::vector<std::string>;
+const CLI::Range kPositive(std::int64_t{1}, std::int64_t{1} << 40);
+const CLI::Range kCount(std::int64_t{0}, std::int64_t{1} << 40);
+const CLI::Range kShare(0.0, 1.0);
+const CLI::Range kAmount(0.0, 1e9);
+const CLI::Range kAboveZero(1e-30, 1e9);
 
 void add_data_options(CLI::App& app, TrainOptions& o) {
-  const std::string group = "Data";
-  app.add_option("--data", o.data, "RSNA folder (train.csv, train_images/) or a folder written by reslice")
-      ->group(group);
-  app.add_option("--labels", o.labels, "what to predict: any of patient_overall, C1..C7")
+  OptionGroup group(app, "Data");
+  group.add("--data", o.data, "RSNA folder (train.csv, train_images/) or a folder written by reslice");
+  group.add("--labels", o.labels, "what to predict: any of patient_overall, C1..C7")
       ->delimiter(',')
-      ->check(CLI::IsMember(Names(data::kLabelNames.begin(), data::kLabelNames.end())))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--validation-fraction", o.validation_fraction,
-                 "share of the patients that selects the best checkpoint")
-      ->check(CLI::Range(0.0, 0.9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--test-fraction", o.test_fraction, "share of the patients kept for `evaluate`")
-      ->check(CLI::Range(0.0, 0.9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--slices", o.slices, "sagittal planes per study, when --data holds studies")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--span-mm", o.span_mm, "from the first to the last plane [mm], when --data holds studies")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--window", o.window,
-                 "names or CENTER/WIDTH [HU] (default: bone), when --data holds studies")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--channels", o.channels, "grey, windows or neighbors, when --data holds studies")
-      ->check(CLI::IsMember(Names{"grey", "windows", "neighbors"}))
-      ->group(group)
-      ->capture_default_str();
+      ->check(CLI::IsMember(Names(data::kLabelNames.begin(), data::kLabelNames.end())));
+  group.add("--validation-fraction", o.validation_fraction,
+            "share of the patients that selects the best checkpoint", CLI::Range(0.0, 0.9));
+  group.add("--test-fraction", o.test_fraction, "share of the patients kept for `evaluate`",
+            CLI::Range(0.0, 0.9));
+  group.add(
+      "--fold", o.fold,
+      "k/K: cross-validation by patient; part k of K is kept for `evaluate` in place of --test-fraction");
+  group.add("--slices", o.slices, "sagittal planes per study, when --data holds studies");
+  group.add("--span-mm", o.span_mm, "from the first to the last plane [mm], when --data holds studies");
+  group.add("--window", o.window, "names or CENTER/WIDTH [HU] (default: bone), when --data holds studies");
+  group.add("--channels", o.channels, "grey, windows or neighbors, when --data holds studies",
+            CLI::IsMember(Names{"grey", "windows", "neighbors"}));
 }
 
 void add_model_options(CLI::App& app, TrainOptions& o) {
-  const std::string group = "Model";
-  app.add_option("--arch", o.arch, "architecture name, e.g. resnet-50 or vit-base-patch16-384")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--weights", o.weights, "Hugging Face directory or .safetensors file to start from")
-      ->group(group);
-  app.add_option("--image-size", o.image_size,
-                 "side of the network's input [pixels] (0: the architecture's own)")
-      ->check(CLI::Range(0, 4096))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--dropout", o.dropout, "ViT: dropout probability of hidden and attention layers")
-      ->check(CLI::Range(0.0, 0.99))
-      ->group(group)
-      ->capture_default_str();
-  app.add_flag("--recompute", o.recompute, "ViT: save memory by running each block twice")->group(group);
+  OptionGroup group(app, "Model");
+  group.add("--arch", o.arch, "architecture name, e.g. resnet-50 or vit-base-patch16-384");
+  group.add("--weights", o.weights, "Hugging Face directory or .safetensors file to start from");
+  group.add("--image-size", o.image_size, "side of the network's input [pixels] (0: the architecture's own)",
+            CLI::Range(0, 4096));
+  group.add("--dropout", o.dropout, "ViT: dropout probability of hidden and attention layers",
+            CLI::Range(0.0, 0.99));
+  group.add_flag("--recompute", o.recompute, "ViT: save memory by running each block twice");
+}
+
+void add_fine_tuning_options(CLI::App& app, TrainOptions& o) {
+  OptionGroup group(app, "Fine-tuning");
+  group.add(
+      "--freeze", o.freeze,
+      "do not train: none, backbone (all but the last layer), or N: the first N blocks, the stem being one");
+  group.add("--freeze-epochs", o.freeze_epochs,
+            "train what --freeze froze after N epochs, with a fresh optimizer (0: never)", kCount);
+  group.add("--lr-layer-decay", o.lr_layer_decay,
+            "factor of the learning rate per block from the last layer towards the input",
+            CLI::Range(0.01, 1.0));
 }
 
 void add_optimization_options(CLI::App& app, TrainOptions& o) {
-  const std::string group = "Optimization";
-  const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
-  app.add_option("--epochs", o.epochs, "passes over the training slices")
-      ->check(positive)
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--batch-size", o.batch_size, "slices per forward pass")
-      ->check(positive)
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--accumulate", o.accumulate, "forward passes per optimizer step")
-      ->check(positive)
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--optimizer", o.optimizer, "sgd, adam or adamw")
-      ->check(CLI::IsMember(Names{"sgd", "adam", "adamw"}))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--lr", o.lr, "highest learning rate")
-      ->check(CLI::Range(0.0, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--momentum", o.momentum, "sgd")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group)
-      ->capture_default_str();
-  app.add_flag("--nesterov", o.nesterov, "sgd: Nesterov momentum")->group(group);
-  app.add_option("--beta1", o.beta1, "adam, adamw")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--beta2", o.beta2, "adam, adamw")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--eps", o.eps, "adam, adamw")
-      ->check(CLI::Range(1e-30, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--weight-decay", o.weight_decay, "weight decay")
-      ->check(CLI::Range(0.0, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--decay-policy", o.decay_policy, "what decays: all, huggingface, torchvision or weights")
-      ->check(CLI::IsMember(Names{"all", "huggingface", "torchvision", "weights"}))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--clip-norm", o.clip_norm, "clip the gradient to this L2 norm (0: do not)")
-      ->check(CLI::Range(0.0, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--schedule", o.schedule, "constant, linear, cosine or step")
-      ->check(CLI::IsMember(Names{"constant", "linear", "cosine", "step"}))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--schedule-unit", o.schedule_unit, "the learning rate changes every: step or epoch")
-      ->check(CLI::IsMember(Names{"step", "epoch"}))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--warmup", o.warmup, "linear warm-up [schedule units]")
-      ->check(CLI::Range(0.0, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--warmup-start", o.warmup_start, "factor of --lr at the start of the warm-up")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--min-lr", o.min_lr, "learning rate at the end of linear and cosine")
-      ->check(CLI::Range(0.0, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--step-size", o.step_size, "--schedule step: units between decays")
-      ->check(CLI::Range(1e-30, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--gamma", o.gamma, "--schedule step: factor per decay")
-      ->check(CLI::Range(1e-30, 1e9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--pos-weight", o.pos_weight,
-                 "weight of positives in the loss: none, or balanced (negatives/positives)")
-      ->check(CLI::IsMember(Names{"none", "balanced"}))
-      ->group(group)
-      ->capture_default_str();
+  OptionGroup group(app, "Optimization");
+  group.add("--epochs", o.epochs, "passes over the training slices", kPositive);
+  group.add("--batch-size", o.batch_size, "slices per forward pass", kPositive);
+  group.add("--accumulate", o.accumulate, "forward passes per optimizer step", kPositive);
+  group.add("--optimizer", o.optimizer, "sgd, adam or adamw", CLI::IsMember(Names{"sgd", "adam", "adamw"}));
+  group.add("--lr", o.lr, "highest learning rate", kAmount);
+  group.add("--momentum", o.momentum, "sgd", kShare);
+  group.add_flag("--nesterov", o.nesterov, "sgd: Nesterov momentum");
+  group.add("--beta1", o.beta1, "adam, adamw", kShare);
+  group.add("--beta2", o.beta2, "adam, adamw", kShare);
+  group.add("--eps", o.eps, "adam, adamw", kAboveZero);
+  group.add("--weight-decay", o.weight_decay, "weight decay", kAmount);
+  group.add("--decay-policy", o.decay_policy, "what decays: all, huggingface, torchvision or weights",
+            CLI::IsMember(Names{"all", "huggingface", "torchvision", "weights"}));
+  group.add("--clip-norm", o.clip_norm, "clip the gradient to this L2 norm (0: do not)", kAmount);
+  group.add("--schedule", o.schedule, "constant, linear, cosine or step",
+            CLI::IsMember(Names{"constant", "linear", "cosine", "step"}));
+  group.add("--schedule-unit", o.schedule_unit, "the learning rate changes every: step or epoch",
+            CLI::IsMember(Names{"step", "epoch"}));
+  group.add("--warmup", o.warmup, "linear warm-up [schedule units]", kAmount);
+  group.add("--warmup-start", o.warmup_start, "factor of --lr at the start of the warm-up", kShare);
+  group.add("--min-lr", o.min_lr, "learning rate at the end of linear and cosine", kAmount);
+  group.add("--step-size", o.step_size, "--schedule step: units between decays", kAboveZero);
+  group.add("--gamma", o.gamma, "--schedule step: factor per decay", kAboveZero);
+  group.add("--pos-weight", o.pos_weight,
+            "weight of positives in the loss: none, or balanced (negatives/positives)",
+            CLI::IsMember(Names{"none", "balanced"}));
+  group.add("--label-smoothing", o.label_smoothing,
+            "move the labels 0 and 1 by half of this towards each other", CLI::Range(0.0, 0.9));
+  group.add("--ema", o.ema,
+            "decay per step of the moving average of the weights, which is then what is validated and "
+            "exported (0: none)",
+            CLI::Range(0.0, 0.999999));
 }
 
 void add_augmentation_options(CLI::App& app, TrainOptions& o) {
-  const std::string group = "Augmentation (never up-down)";
-  app.add_option("--rotation", o.augment.rotation_degrees, "within +- [degrees]")
-      ->check(CLI::Range(0.0, 180.0))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--scale", o.augment.scale, "zoom within 1 +-")
-      ->check(CLI::Range(0.0, 0.9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--shift", o.augment.shift, "within +- [of the side]")
-      ->check(CLI::Range(0.0, 0.9))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--brightness", o.augment.brightness, "within +- [of the full range]")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--contrast", o.augment.contrast, "gain within 1 +-")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--flip", o.augment.flip, "probability of a left-right flip of the picture")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group)
-      ->capture_default_str();
+  OptionGroup group(app, "Augmentation (never up-down)");
+  group.add("--rotation", o.augment.rotation_degrees, "within +- [degrees]", CLI::Range(0.0, 180.0));
+  group.add("--scale", o.augment.scale, "zoom within 1 +-", CLI::Range(0.0, 0.9));
+  group.add("--shift", o.augment.shift, "within +- [of the side]", CLI::Range(0.0, 0.9));
+  group.add("--brightness", o.augment.brightness, "within +- [of the full range]", kShare);
+  group.add("--contrast", o.augment.contrast, "gain within 1 +-", kShare);
+  group.add("--flip", o.augment.flip, "probability of a left-right flip of the picture", kShare);
+  group.add("--mixup", o.mix.mixup, "alpha of mixup: blend pairs of slices and their labels (0: do not)",
+            CLI::Range(0.0, 100.0));
+  group.add("--cutmix", o.mix.cutmix, "alpha of CutMix: exchange rectangles of pairs of slices (0: do not)",
+            CLI::Range(0.0, 100.0));
+}
+
+void add_run_options(CLI::App& app, TrainOptions& o) {
+  OptionGroup group(app, "Run");
+  group.add("--seed", o.seed, "for the split, first values, order, augmentation and dropout");
+  group.add("--threads", o.threads, "for computing (0: one per processor)", CLI::Range(0, 1024));
+  group.add("--loader-threads", o.loader_threads, "for reading slices", CLI::Range(1, 256));
+  group.add("--checkpoint-steps", o.checkpoint_steps,
+            "write a checkpoint every N optimizer steps, besides each epoch's end (0: no others)", kCount);
+  group.add("--keep-checkpoints", o.keep_checkpoints, "keep the last N checkpoints besides the best",
+            kPositive);
+  group.add("--best-by", o.best_by, "what makes the best checkpoint: validation loss or macro auroc",
+            CLI::IsMember(Names{"loss", "auroc"}));
+  group.add("--patience", o.patience, "end after N epochs without a better one (0: train all epochs)",
+            kCount);
+  group.add("--log-every", o.log_every, "write the loss to metrics.jsonl every N steps", kPositive);
+  group.add("--limit-batches", o.limit_batches,
+            "for debugging: at most N batches of an epoch and of a validation (0: all)", kCount);
+  group.add_flag(
+      "--overfit-batch", o.overfit_batch,
+      "for debugging: train and validate on one batch, without augmentation; its loss must go to 0");
+  group.add_flag("--quiet", o.quiet, "no progress on stderr, only warnings and errors")->configurable(false);
 }
 
 }  // namespace
@@ -199,21 +150,11 @@ void add_train_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--resume", o.resume, "go on with this run, with its own options")->configurable(false);
   add_data_options(app, o);
   add_model_options(app, o);
+  add_fine_tuning_options(app, o);
   add_optimization_options(app, o);
   add_augmentation_options(app, o);
   add_device_options(app, o.device);
-  app.add_option("--seed", o.seed, "for the split, first values, order, augmentation and dropout")
-      ->capture_default_str();
-  app.add_option("--threads", o.threads, "for computing (0: one per processor)")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  app.add_option("--loader-threads", o.loader_threads, "for reading slices")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  app.add_option("--checkpoint-steps", o.checkpoint_steps,
-                 "write a checkpoint every N optimizer steps, besides each epoch's end (0: no others)")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
-      ->capture_default_str();
+  add_run_options(app, o);
 }
 
 void check_train_options(const TrainOptions& o) {
@@ -224,10 +165,25 @@ void check_train_options(const TrainOptions& o) {
           o.weights);
   require(!o.labels.empty(), "--labels is empty");
   require(o.validation_fraction > 0, "--validation-fraction is 0: the best checkpoint cannot be chosen");
-  require(o.validation_fraction + o.test_fraction < 1,
+  require(!o.fold.empty() || o.validation_fraction + o.test_fraction < 1,
           "--validation-fraction {} and --test-fraction {} leave nothing to train on", o.validation_fraction,
           o.test_fraction);
   require(!o.nesterov || o.momentum > 0, "--nesterov needs --momentum above 0");
+  require(o.freeze != "none" || o.freeze_epochs == 0, "--freeze-epochs needs --freeze");
+  (void)fold_of(o);
+}
+
+Fold fold_of(const TrainOptions& o) {
+  if (o.fold.empty()) return {};
+  Fold fold;
+  const char *begin = o.fold.data(), *end = begin + o.fold.size();
+  const auto part = std::from_chars(begin, end, fold.part);
+  const bool slash = part.ec == std::errc() && part.ptr != end && *part.ptr == '/';
+  const auto parts = slash ? std::from_chars(part.ptr + 1, end, fold.parts) : part;
+  require(slash && parts.ec == std::errc() && parts.ptr == end && fold.parts >= 2 && fold.part >= 1 &&
+              fold.part <= fold.parts,
+          "--fold is '{}', expected k/K with 1 <= k <= K and K >= 2, for instance 1/5", o.fold);
+  return fold;
 }
 
 nn::Schedule schedule_of(const TrainOptions& o) {

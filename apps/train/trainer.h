@@ -5,17 +5,20 @@
 // ends with bitwise the same ones.
 #pragma once
 #include <memory>
+#include <optional>
+#include <set>
 
-#include "apps/engine/model_input.h"
 #include "apps/engine/predictions.h"
+#include "apps/engine/progress.h"
 #include "apps/engine/run_directory.h"
-#include "apps/train/train_options.h"
+#include "apps/engine/stop_signal.h"
+#include "apps/events/run_log.h"
+#include "apps/train/train_step.h"
+#include "apps/train/trainer_state.h"
 #include "models/preprocessor.h"
-#include "nn/optimizer.h"
+#include "nn/schedule.h"
 
 namespace sagitta::apps {
-
-class Progress;
 
 class Trainer {
  public:
@@ -23,27 +26,25 @@ class Trainer {
     data::SliceSet train, validation;
   };
 
+  // `stop`, when given, is asked after every batch.
   Trainer(models::ImageClassifier& model, nn::Context& context, const models::Preprocessor& preprocessor,
-          Data data, const TrainOptions& options, RunDirectory& run);
+          Data data, const TrainOptions& options, RunDirectory& run, const StopSignal* stop = nullptr);
 
   // Continues from the run's last checkpoint.
   void resume();
-  // Trains to the last epoch. Throws Error when the loss is not finite any more; the checkpoints are
-  // untouched then.
-  void run();
+
+  enum class Outcome { finished, stopped };
+  // Trains to the last epoch, or until the signal to stop, and leaves a checkpoint of what was trained.
+  // Throws Error when the loss is not finite any more; the checkpoints are untouched then.
+  Outcome run();
+
+  // Where the run stands, from 1.
+  std::int64_t epoch() const { return position_.epoch + 1; }
+  std::int64_t step() const { return position_.optimizer_steps; }
+  std::int64_t best_epoch() const { return position_.best_epoch + 1; }
+  std::string best_text() const;  // "loss 0.12345"
 
  private:
-  // Where the run stands; what a checkpoint must hold besides weights and moments.
-  struct Position {
-    std::int64_t epoch = 0;  // being trained
-    std::int64_t batch = 0;  // next batch of the epoch
-    std::int64_t optimizer_steps = 0;
-    std::int64_t micro_steps = 0;
-    double best_validation_loss = 0;  // valid once best_epoch >= 0
-    std::int64_t best_epoch = -1;
-    double sum_of_losses = 0;  // of the epoch's batches so far
-  };
-
   // A batch that the device was given.
   struct Launched {
     std::int64_t batch = 0;           // of the epoch, from 1
@@ -55,24 +56,34 @@ class Trainer {
   struct Measured {
     Launched launched;
     double loss = 0;
-    double gradient_norm = 0, loss_scale = 0;  // of the last batch of a step; 0 without a loss scale
+    double gradient_norm = 0;  // of the last batch of a step
+    std::optional<double> loss_scale;
   };
   // What is shown of an epoch while it runs.
   struct EpochState;
+  // Thrown out of the validation when the signal to stop arrives.
+  struct Stopped {};
 
+  bool is_finished() const;
   std::int64_t batches_per_epoch() const;
   std::int64_t steps_per_epoch() const;
   double learning_rate() const;
-  void build_steps();
-  void forward_backward();
-  void train_epoch();  // from the current position
-  void upload(const data::Batch& batch);
-  Launched launch();                                 // what was uploaded; moves the position on
+  std::int64_t first_step_of_optimizer() const;  // 0, or where --freeze-epochs ended
+  void settle_freezing();
+  void train_epoch();  // from the current position, to its end or the signal to stop
+  Launched launch();   // what was uploaded; moves the position on
   Measured measure(const Launched& launched) const;  // waits for the device; throws unless all is finite
   void report(EpochState& epoch, const Measured& measured);
   void finish_epoch();
+  // Whether this epoch's value (smaller is better) is the best so far; takes note of it.
+  bool settle_best(double value);
+  NamedTensors tensors_to_keep();
   void check_finite(double value, const char* what, std::int64_t step) const;
   void write_checkpoint(bool is_best);
+  void render_report(bool goes_on);
+  void warn_of_labels();
+  // Says it once in a run of the program, above the progress line.
+  void warn_once(const std::string& what, const std::string& remedy);
   InputOptions training_input() const;
 
   models::ImageClassifier& model_;
@@ -81,20 +92,18 @@ class Trainer {
   Data data_;
   TrainOptions options_;
   RunDirectory& run_;
-  std::vector<float> pos_weights_;  // per label; empty: none
+  const StopSignal* stop_;
 
-  nn::ParameterArena arena_;
-  std::unique_ptr<nn::Optimizer> optimizer_;
-  nn::Schedule schedule_;
   InputOptions input_options_;
+  std::vector<float> pos_weights_;  // per label; empty: none
+  TrainStep step_;
+  nn::Schedule schedule_;
   data::Loader loader_;
-  Position position_;
-
-  // Fixed memory that the captured steps work on.
-  ModelInput input_;
-  Tensor targets_, pos_weight_, loss_, seed_;
-  Tensor step_state_;
-  std::unique_ptr<Captured> forward_backward_, update_;
+  TrainerState position_;
+  bool is_frozen_;
+  std::unique_ptr<RunLog> log_;  // while run() runs
+  std::set<std::string> warned_;
+  Progress* shown_ = nullptr;
 };
 
 }  // namespace sagitta::apps
