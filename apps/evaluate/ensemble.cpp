@@ -49,6 +49,7 @@ Predictions Ensemble::predict(const data::SliceSet& slices, const ReadingOptions
                                 .image_size = size,
                                 .augment = {},
                                 .variants = test_time_variants(options.variants),
+                                .mix = {},
                                 .threads = options.threads,
                                 .labels = labels()};
     for (Predictions& one : predict_together(models, *context_, slices, loading, [&](std::int64_t rows) {
