@@ -31,6 +31,7 @@ const std::map<std::string, std::regex> kConfined{
     {"Eigen/", std::regex("tensor/cpu/.*")},
     {"omp.h", std::regex("tensor/cpu/.*|apps/.*|data/.*")},
     {"CLI/", std::regex("apps/.*")},
+    {"graphviz/", std::regex("apps/observe/graphviz\\.cpp")},
     {"cuda", std::regex("cuda/.*|apps/engine/device\\.cpp")},
     {"cudnn", std::regex("cuda/.*")},
     {"cublas", std::regex("cuda/.*")},

@@ -89,8 +89,8 @@ TEST_CASE("an exploding learning rate is found in a step after it, where finite 
     std::string message;
     for (std::uint32_t step = 0; step < 4 && message.empty(); ++step)
       message = message_of_step(observed, step);
-    check_parts(message,
-                {"gave the first value that is not finite", "the values overflowed here: try a lower --lr"});
+    check_parts(message, {"gave the first value that is not finite",
+                          "finite values overflowed in this op, or were divided by zero: try a lower --lr"});
     CHECK(message.find("not finite already") == std::string::npos);
   }
 }
@@ -109,7 +109,7 @@ TEST_CASE("in backward the op is named, with the layer whose gradient it compute
       autograd::backward(autograd::scale(loss, 1e3), seed);
       FAIL("nothing was found");
     } catch (const Error& error) {
-      check_parts(error.what(), {"scale at backward gave", "the values overflowed here"});
+      check_parts(error.what(), {"scale at backward gave", "finite values overflowed in this op"});
     }
     const std::string weight = is_resnet ? "resnet.encoder.stages.3.layers.0.layer.0.convolution"
                                          : "vit.encoder.layer.1.output.dense";
@@ -150,11 +150,11 @@ TEST_CASE("what a gradient is added to is told apart from what is added") {
   cpu_backend().write(old, sum);  // behind the guard's back
   check_parts(message({sum, true}),
               {"sum_rows gave", "y f32 [2] has 1 NaN of 2, the others 3 to 3, first NaN at [1]",
-               "x finite, 1 to 1; y not finite before it was added to", "y was not finite already"});
+               "x finite, 1 to 1; y not finite before this op", "y was not finite already"});
   CHECK(message({sum}) == "");  // overwritten, not read
   cpu_backend().fill(x, 3e38);
-  check_parts(message({sum, true}), {"has 2 Inf of 2, first Inf at [0]", "y finite before it was added to",
-                                     "the values overflowed here"});
+  check_parts(message({sum, true}), {"has 2 Inf of 2, first Inf at [0]", "y finite before this op",
+                                     "finite values overflowed in this op"});
 }
 
 TEST_CASE("with a loss scale gradients may overflow, and everything else may not") {

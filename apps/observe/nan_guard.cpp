@@ -64,8 +64,7 @@ void NanGuard::report(const BackendCall& call, const CallPlace& place, const Ope
     if (!is_floating(operand.tensor.dtype()) || operand.use == Operand::Use::written) continue;
     if (operand.use == Operand::Use::updated) {
       const bool was_bad = contains(bad_before_, operand.name);
-      describe(operand, was_bad ? "not finite before it was added to" : "finite before it was added to",
-               was_bad);
+      describe(operand, was_bad ? "not finite before this op" : "finite before this op", was_bad);
     } else if (is_overwritten(operand, call)) {
       describe(operand, "overwritten", false);
     } else {
@@ -89,7 +88,7 @@ std::string NanGuard::advice(const BackendCall& call, const std::string& first_b
         "{} was not finite already and no op of this backend made it so since the guard was "
         "attached: check the weights and data that were loaded, or attach it earlier",
         first_bad);
-  return "the values overflowed here: try a lower --lr, or --clip-norm 1";
+  return "finite values overflowed in this op, or were divided by zero: try a lower --lr, or --clip-norm 1";
 }
 
 }  // namespace sagitta::apps
