@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "apps/observe/step_trace.h"
+#include "models/shape_backend.h"
 #include "observed_training.h"
 #include "temp_folder.h"
 
@@ -240,4 +241,37 @@ TEST_CASE("a step that fails leaves a trace up to the op that failed") {
   CHECK(span_named(read, "linear vit.encoder.layer.0.attention.attention.qkv") != nullptr);
   CHECK(span_named(read, "step 0") != nullptr);
   CHECK_THROWS_WITH_AS(trace.write(folder / "missing/trace.json"), doctest::Contains("missing"), Error);
+}
+
+TEST_CASE("on a GPU the trace waits for each op, and the file says so") {
+  struct Gpu final : models::ShapeBackend {
+    Device device() const override { return {Device::Kind::cuda, 0}; }
+    void synchronize() override { ++waits; }
+    int waits = 0;
+  } gpu;
+  const TempFolder folder;
+  ObservedBackend backend(gpu);
+  const nn::Module model;
+  const apps::LayerNames names(model);
+  apps::StepPhases phases;
+  StepTrace trace(backend, names, phases, {});
+  Tensor x(backend, {4}, DType::f32);
+  backend.fill(x, 1);
+  CHECK(gpu.waits == 0);
+  {
+    const auto step = phases.step(0);
+    CHECK(gpu.waits == 1);  // for what was enqueued before
+    backend.fill(x, 1);
+    CHECK(gpu.waits == 2);
+    backend.scale(x, 2, {x});
+    CHECK(gpu.waits == 3);
+  }
+  backend.fill(x, 1);
+  CHECK(gpu.waits == 3);
+  trace.write(folder / "trace.json");
+  const ReadTrace read(folder / "trace.json");
+  CHECK(read.json["otherData"]["device"] == "cuda:0");
+  CHECK(read.json["otherData"]["durations"].get<std::string>().find("waits for each op") !=
+        std::string::npos);
+  for (const Json& span : read.spans) CHECK(read.lane_of(span) == "step");
 }
