@@ -11,6 +11,13 @@
 #include "observed_training.h"
 #include "temp_folder.h"
 
+// Graphviz, and the libraries that it draws letters with, keep some memory to the end of the process.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() {
+  return "leak:libgvc\nleak:libgvplugin\nleak:libcgraph\nleak:libfontconfig\nleak:libglib\nleak:"
+         "libpango\nleak:libcairo\n";
+}
+
 using namespace sagitta;
 using namespace sagitta::test;
 using apps::GraphOutline;
