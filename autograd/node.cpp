@@ -1,6 +1,9 @@
 #include "autograd/node.h"
 
+#include <cxxabi.h>
+
 #include <atomic>
+#include <cstdlib>
 
 #include "tensor/error.h"
 
@@ -13,7 +16,33 @@ std::uint64_t next_creation_number() {
   return counter.fetch_add(1, std::memory_order_relaxed);
 }
 
+const Node*& running() {
+  thread_local const Node* node = nullptr;
+  return node;
+}
+
+class RunningScope {
+ public:
+  explicit RunningScope(const Node* node) : previous_(std::exchange(running(), node)) {}
+  ~RunningScope() { running() = previous_; }
+  RunningScope(const RunningScope&) = delete;
+
+ private:
+  const Node* previous_;
+};
+
 }  // namespace
+
+const Node* running_node() { return running(); }
+
+std::string unqualified_name(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> readable(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
+  const std::string name = readable ? readable.get() : type.name();
+  const std::size_t colons = name.rfind("::");
+  return colons == std::string::npos ? name : name.substr(colons + 2);
+}
 
 Node::Node(std::vector<NodePtr> inputs, Spec output)
     : inputs_(std::move(inputs)), output_(std::move(output)), creation_number_(next_creation_number()) {}
@@ -56,7 +85,10 @@ void Node::add_gradient(Tensor gradient) {
 
 void Node::run_backward() {
   const Tensor dy = std::exchange(gradient_, Tensor());
-  if (dy) backward(dy);
+  if (dy) {
+    const RunningScope scope(this);
+    backward(dy);
+  }
   release();
   inputs_.clear();
 }

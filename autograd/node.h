@@ -6,9 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
+#include "autograd/members.h"
 #include "tensor/backend.h"
 
 namespace sagitta::autograd {
@@ -30,12 +34,17 @@ class Node {
   // Hands over a finished gradient without copying it when it is the first.
   virtual void add_gradient(Tensor gradient);
   virtual bool is_leaf() const { return false; }
+  // The name of the op's struct, "Conv2d"; "Leaf" for a leaf.
+  virtual std::string op_name() const = 0;
+  // What the op keeps alive for backward.
+  virtual std::vector<Tensor> saved() const = 0;
 
   // Spends the gradient: passes it on to the inputs, then drops everything saved and the edges.
   void run_backward();
   bool has_gradient() const { return static_cast<bool>(gradient_); }
   const std::vector<NodePtr>& inputs() const { return inputs_; }
   std::uint64_t creation_number() const { return creation_number_; }
+  const Spec& output() const { return output_; }
 
  protected:
   virtual void backward(const Tensor& dy) = 0;
@@ -49,6 +58,10 @@ class Node {
   std::uint64_t creation_number_;
 };
 
+// The node whose backward this thread is in, the innermost if it runs others; null outside of backward(). For
+// whoever watches the backend and wants to know what a call belongs to.
+const Node* running_node();
+
 // A leaf keeps what arrives. Its gradient buffer may be bound to memory of the ParameterArena.
 class Leaf final : public Node {
  public:
@@ -57,6 +70,8 @@ class Leaf final : public Node {
   Target gradient_target() override;
   void add_gradient(Tensor gradient) override;
   bool is_leaf() const override { return true; }
+  std::string op_name() const override { return "Leaf"; }
+  std::vector<Tensor> saved() const override { return {}; }
 
   // The gradient; empty before the first backward().
   Tensor gradient() const { return filled_ ? gradient_ : Tensor(); }
@@ -94,6 +109,9 @@ class Inputs {
   const std::vector<NodePtr>& nodes_;
 };
 
+// "Conv2d" of the type's full name.
+std::string unqualified_name(const std::type_info& type);
+
 // The node of one op. `Op` is a plain struct whose members are exactly what backward needs, with
 //   void backward(const Tensor& dy, const Inputs& inputs);
 template <class Op>
@@ -101,6 +119,17 @@ class OpNode final : public Node {
  public:
   OpNode(std::vector<NodePtr> inputs, Spec output, Op op)
       : Node(std::move(inputs), std::move(output)), op_(std::move(op)) {}
+
+  std::string op_name() const override { return unqualified_name(typeid(Op)); }
+  std::vector<Tensor> saved() const override {
+    std::vector<Tensor> tensors;
+    if (!op_) return tensors;
+    for_each_member(*op_, [&](const auto& member) {
+      if constexpr (std::is_same_v<decltype(member), const Tensor&>)
+        if (member) tensors.push_back(member);
+    });
+    return tensors;
+  }
 
  protected:
   void backward(const Tensor& dy) override {

@@ -13,23 +13,6 @@ bool& gradients_on() {
   return on;
 }
 
-// Every op node reachable from `root`, newest first: consumers always come before producers.
-std::vector<NodePtr> backward_order(const NodePtr& root) {
-  std::vector<NodePtr> order;
-  std::unordered_set<const Node*> seen;
-  const auto visit = [&](const NodePtr& node) {
-    if (node && !node->is_leaf() && seen.insert(node.get()).second) order.push_back(node);
-  };
-  visit(root);
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const Node& node = *order[i];  // `order` grows below, the node itself stays
-    for (const NodePtr& input : node.inputs()) visit(input);
-  }
-  std::sort(order.begin(), order.end(),
-            [](const NodePtr& a, const NodePtr& b) { return a->creation_number() > b->creation_number(); });
-  return order;
-}
-
 }  // namespace
 
 NoGradient::NoGradient() : previous_(std::exchange(gradients_on(), false)) {}
@@ -45,6 +28,22 @@ Tensor Variable::gradient() const {
   const auto* keeper = dynamic_cast<const Leaf*>(node_.get());
   require(keeper != nullptr, "gradient: only a leaf keeps its gradient");
   return keeper->gradient();
+}
+
+std::vector<NodePtr> backward_order(const NodePtr& root) {
+  std::vector<NodePtr> order;
+  std::unordered_set<const Node*> seen;
+  const auto visit = [&](const NodePtr& node) {
+    if (node && !node->is_leaf() && seen.insert(node.get()).second) order.push_back(node);
+  };
+  visit(root);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const Node& node = *order[i];  // `order` grows below, the node itself stays
+    for (const NodePtr& input : node.inputs()) visit(input);
+  }
+  std::sort(order.begin(), order.end(),
+            [](const NodePtr& a, const NodePtr& b) { return a->creation_number() > b->creation_number(); });
+  return order;
 }
 
 void backward(const Variable& output, Tensor seed) {

@@ -51,6 +51,9 @@ bool gradients_enabled();
 // is no recursion, so depth is bounded by memory only.
 void backward(const Variable& output, Tensor seed = {});
 
+// The ops behind `root`, itself included, newest first: in the order in which backward() runs them.
+std::vector<NodePtr> backward_order(const NodePtr& root);
+
 // The result of an op: wires `op` to its inputs when any of them wants a gradient.
 template <class Op>
 Variable record(Tensor value, const std::vector<Variable>& inputs, Op op) {

@@ -9,8 +9,6 @@ namespace {
 constexpr std::size_t kLargestKept = 1 << 20;
 constexpr std::int64_t kNoise = 1 << 20;
 
-bool is_floating(DType dtype) { return dtype == DType::f32 || dtype == DType::f64 || is_half(dtype); }
-
 std::string text_of(const Shape& shape) {
   std::string text;
   for (const std::int64_t extent : shape.extents())

@@ -9,10 +9,11 @@
 #include <utility>
 
 #include "bench/recorded_call.h"
+#include "tensor/intercepting_backend.h"
 
 namespace sagitta::bench {
 
-class RecordingBackend final : public Backend {
+class RecordingBackend final : public InterceptingBackend<RecordingBackend> {
  public:
   // Forgets what was noted so far.
   void start();
@@ -27,90 +28,43 @@ class RecordingBackend final : public Backend {
   void read(const Tensor& x, void* host) override;
   void synchronize() override {}
 
-  void fill(Tensor& y, double value) override;
-  void convert(const Tensor& x, Tensor& y) override;
-  void increment(Tensor& counter) override;
-  void scale(const Tensor& x, double alpha, const Target& y) override;
-  void unary(UnaryOp op, const Tensor& x, Tensor& y) override;
-  void unary_backward(UnaryOp op, const Tensor& saved, const Tensor& dy, const Target& dx) override;
-  void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) override;
-  void binary_backward(BinaryOp op, const Tensor& a, const Tensor& b, const Tensor& dy, const Target& da,
-                       const Target& db) override;
-  void scale_by(const Tensor& x, const Tensor& scalar, const Target& y) override;
-  void sum(const Tensor& x, Tensor& y) override;
-  void squared_norm(const Tensor& x, Tensor& y) override;
+  // Composed, as on a GPU, which is what the notes are replayed on.
+  void conv2d_batch_norm(const ConvNormParams& params, const Tensor& x, const Tensor& weight,
+                         const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                         const Tensor& running_var, const Tensor& residual, Tensor& y) override;
 
+  // The ops whose work their arguments do not tell.
+  void increment(Tensor& counter) override;
   void matmul(const MatmulParams& params, const Tensor& a, const Tensor& b, const Target& y) override;
-  void add_bias(const Tensor& x, const Tensor& bias, Tensor& y) override;
-  void sum_rows(const Tensor& x, const Target& y) override;
   void linear(const LinearParams& params, const Tensor& x, const Tensor& weight, const Tensor& bias,
               Tensor& pre, Tensor& y) override;
   void linear_backward(const LinearParams& params, const Tensor& x, const Tensor& weight, const Tensor& saved,
                        const Tensor& dy, const Target& dx, const Target& dweight,
                        const Target& dbias) override;
-
   void conv2d(const Conv2dParams& params, const Tensor& x, const Tensor& weight, Tensor& y) override;
   void conv2d_backward_input(const Conv2dParams& params, const Tensor& weight, const Tensor& dy,
                              const Target& dx) override;
   void conv2d_backward_weight(const Conv2dParams& params, const Tensor& x, const Tensor& dy,
                               const Target& dweight) override;
-
-  void batch_norm(const BatchNormParams& params, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                  Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) override;
-  void batch_norm_backward(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
-                           const Tensor& mean, const Tensor& rstd, const Tensor& dy, const Target& dx,
-                           const Target& dgamma, const Target& dbeta) override;
-  void batch_norm_add_relu(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
-                           const Tensor& beta, const Tensor& residual, Tensor& running_mean,
-                           Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) override;
   void batch_norm_add_relu_backward(const BatchNormParams& params, const Tensor& x, const Tensor& y,
                                     const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
                                     const Tensor& dy, const Target& dx, const Target& dgamma,
                                     const Target& dbeta, const Target& dresidual) override;
-  void layer_norm(double eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& y,
-                  Tensor& mean, Tensor& rstd) override;
-  void layer_norm_backward(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
-                           const Tensor& dy, const Target& dx, const Target& dgamma,
-                           const Target& dbeta) override;
-  void add_layer_norm(double eps, const Tensor& x, const Tensor& residual, const Tensor& gamma,
-                      const Tensor& beta, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd) override;
-
   void attention(const AttentionParams& params, const Tensor& state, const Tensor& qkv, Tensor& y,
                  Tensor& lse) override;
   void attention_backward(const AttentionParams& params, const Tensor& state, const Tensor& qkv,
                           const Tensor& y, const Tensor& lse, const Tensor& dy, const Target& dqkv) override;
-
-  void max_pool(const PoolParams& params, const Tensor& x, Tensor& y, Tensor& indices) override;
-  void max_pool_backward(const PoolParams& params, const Tensor& indices, const Tensor& dy,
-                         const Target& dx) override;
-  void global_avg_pool(const Tensor& x, Tensor& y) override;
-  void global_avg_pool_backward(const Tensor& dy, const Target& dx) override;
-
-  void prepend_token(const Tensor& patches, const Tensor& cls, const Tensor& positions, Tensor& y) override;
-  void prepend_token_backward(const Tensor& dy, const Target& dpatches, const Target& dcls,
-                              const Target& dpositions) override;
   void select_token(const Tensor& x, std::int64_t index, Tensor& y) override;
-  void select_token_backward(const Tensor& dy, std::int64_t index, const Target& dx) override;
-  void resize_bicubic(const Tensor& x, Tensor& y) override;
-  void resize_bicubic_backward(const Tensor& dy, const Target& dx) override;
-
-  void dropout(const DropoutParams& params, const Tensor& state, const Tensor& x, Tensor& y) override;
-  void dropout_backward(const DropoutParams& params, const Tensor& state, const Tensor& dy,
-                        const Target& dx) override;
-  void softmax_cross_entropy(const CrossEntropyParams& params, const Tensor& logits, const Tensor& labels,
-                             Tensor& loss, Tensor& dlogits) override;
-  void bce_with_logits(const Tensor& logits, const Tensor& targets, const Tensor& pos_weight,
-                       const Tensor& weight, Tensor& loss, Tensor& dlogits) override;
-  void normalize_image(const ImageParams& params, const Tensor& pixels, const Tensor& crop,
-                       Tensor& y) override;
-
   void sgd(const SgdParams& params, const ParameterUpdate& update, Tensor& momentum) override;
   void adam(const AdamParams& params, const ParameterUpdate& update, Tensor& first_moment,
             Tensor& second_moment) override;
-  void update_average(double decay, const Tensor& x, Tensor& mean) override;
-  void update_loss_scale(const LossScaleParams& params, const Tensor& norm2, Tensor& loss_scale) override;
 
  private:
+  friend class InterceptingBackend<RecordingBackend>;
+  // All other ops.
+  template <std::size_t N, class... Params>
+  void intercept(const char* op, const OperandName (&names)[N], void (Backend::*method)(Params...),
+                 std::type_identity_t<Params>... args);
   // What the arguments do not tell by themselves.
   struct Work {
     double flop = 0;
@@ -124,5 +78,30 @@ class RecordingBackend final : public Backend {
   std::vector<RecordedCall> calls_;
   std::map<std::string, std::size_t> index_;  // by key
 };
+
+template <class... Params, class... Args>
+void RecordingBackend::note(const std::string& op, const Work& work, void (Backend::*method)(Params...),
+                            const Args&... args) {
+  const auto notes = std::make_tuple(note_of(args)...);
+  RecordedCall call{.op = op, .flop = work.flop, .bytes = work.more_bytes};
+  CallText text;
+  text.key = op;
+  std::apply([&](const auto&... each) { ((call.bytes += bytes_of(each), text.add(each)), ...); }, notes);
+  call.detail = text.shown();
+  call.prepare = [notes, method](const TensorMaker& maker) -> std::function<void()> {
+    auto made = std::apply(
+        [&](const auto&... each) { return std::tuple<std::decay_t<Params>...>(maker.make(each)...); }, notes);
+    return [made, method, &backend = maker.backend()]() mutable {
+      std::apply([&](auto&... each) { (backend.*method)(each...); }, made);
+    };
+  };
+  add(std::move(call), text.key);
+}
+
+template <std::size_t N, class... Params>
+void RecordingBackend::intercept(const char* op, const OperandName (&)[N], void (Backend::*method)(Params...),
+                                 std::type_identity_t<Params>... args) {
+  note(op, {}, method, args...);
+}
 
 }  // namespace sagitta::bench

@@ -25,6 +25,18 @@ if(SAGITTA_DICOM)
   endif()
 endif()
 
+# Draws pictures of the autograd graph; without it they are written as text for its program dot.
+find_path(GRAPHVIZ_INCLUDE_DIR graphviz/gvc.h)
+find_library(GRAPHVIZ_GVC gvc)
+find_library(GRAPHVIZ_CGRAPH cgraph)
+if(GRAPHVIZ_INCLUDE_DIR AND GRAPHVIZ_GVC AND GRAPHVIZ_CGRAPH)
+  set(SAGITTA_HAS_GRAPHVIZ ON)
+  set(GRAPHVIZ_INCLUDE_DIRS ${GRAPHVIZ_INCLUDE_DIR})
+  set(GRAPHVIZ_LIBRARIES ${GRAPHVIZ_GVC} ${GRAPHVIZ_CGRAPH})
+else()
+  message(STATUS "Graphviz: not found, graphs are written as .dot only (install libgraphviz-dev)")
+endif()
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})

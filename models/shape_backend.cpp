@@ -41,4 +41,21 @@ void ShapeBackend::attention(const AttentionParams&, const Tensor&, const Tensor
   calls_.push_back({nullptr, y.shape(), 2 * y.numel() * y.shape()[1]});
 }
 
+void ShapeBackend::batch_norm_add_relu(const BatchNormParams& params, const Tensor& x, const Tensor& gamma,
+                                       const Tensor& beta, const Tensor& residual, Tensor& running_mean,
+                                       Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
+  Backend::batch_norm_add_relu(params, x, gamma, beta, residual, running_mean, running_var, y, mean, rstd);
+}
+
+void ShapeBackend::conv2d_batch_norm(const ConvNormParams& params, const Tensor& x, const Tensor& weight,
+                                     const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                                     const Tensor& running_var, const Tensor& residual, Tensor& y) {
+  Backend::conv2d_batch_norm(params, x, weight, gamma, beta, running_mean, running_var, residual, y);
+}
+
+void ShapeBackend::add_layer_norm(double eps, const Tensor& x, const Tensor& residual, const Tensor& gamma,
+                                  const Tensor& beta, Tensor& sum, Tensor& y, Tensor& mean, Tensor& rstd) {
+  Backend::add_layer_norm(eps, x, residual, gamma, beta, sum, y, mean, rstd);
+}
+
 }  // namespace sagitta::models

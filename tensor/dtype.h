@@ -30,8 +30,11 @@ constexpr std::string_view name_of(DType dtype) {
   return kNames[static_cast<std::size_t>(dtype)];
 }
 
-constexpr bool is_floating(DType dtype) { return dtype <= DType::f16; }
 constexpr bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
+
+constexpr bool is_floating(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f64 || is_half(dtype);
+}
 
 // What sums, statistics and losses of an op run in: f32 for the 16-bit types, else the type itself.
 constexpr DType accumulate_dtype(DType dtype) { return is_half(dtype) ? DType::f32 : dtype; }

@@ -198,3 +198,42 @@ TEST_CASE("a convolution refuses a weight that is none, with or without what is 
                          expected.c_str(), Error);
   }
 }
+
+TEST_CASE("a node tells its op, what it keeps, and that it is running") {
+  Backend& cpu = cpu_backend();
+  const Variable x = leaf(full(cpu, {2, 3}, DType::f32, 1)), w = leaf(full(cpu, {4, 3}, DType::f32, 2));
+  const Variable b = leaf(full(cpu, {4}, DType::f32, 0));
+  const Variable y = linear(x, w, b, {.activation = UnaryOp::gelu});
+  CHECK(x.node()->op_name() == "Leaf");
+  CHECK(y.node()->op_name() == "Linear");
+  CHECK(y.node()->output().shape == Shape{2, 4});
+  const std::vector<Tensor> saved = y.node()->saved();
+  REQUIRE(saved.size() == 3);  // x, the weight and the value before the activation
+  CHECK(saved[0].same_memory(x.value()));
+  CHECK(saved[1].same_memory(w.value()));
+  CHECK(linear(x, w, b).node()->saved().size() == 2);
+  CHECK(reshape(y, {8}).node()->saved().empty());
+  CHECK(reshape(y, {8}).node()->op_name() == "Reshape");
+  CHECK(concat({y, y}).node()->op_name() == "Concat");
+  CHECK(add(y, y).node()->saved().empty());
+
+  struct Outer {
+    const Node** seen;
+    void backward(const Tensor& dy, const Inputs& inputs) {
+      seen[0] = running_node();
+      const Variable inner = leaf(dy);
+      autograd::backward(scale(inner, 2));
+      seen[1] = running_node();
+      inputs.add(0, dy);
+    }
+  };
+  const Node* seen[2] = {};
+  const Variable outer = record(y.value(), {y}, Outer{seen});
+  const Node* const node = outer.node().get();
+  CHECK(running_node() == nullptr);
+  backward(outer);
+  CHECK(seen[0] == node);
+  CHECK(seen[1] == node);
+  CHECK(running_node() == nullptr);
+  CHECK(y.node()->saved().empty());
+}

@@ -34,7 +34,8 @@ class GpuCheck(unittest.TestCase):
         """Runs gpu_check with these tools changed (None: broken); returns exit code, output, JSON."""
         scripts = {"nvidia-smi": NVIDIA_SMI, "nvcc": NVCC, "cmake": CMAKE, "compute-sanitizer": SANITIZER,
                    "python3": 'echo "2.11.0 91900"', "bench_train": TRAIN, "bench_device": DEVICE,
-                   **{f"test_cuda{name}": PASSES for name in ("", "_attention", "_golden", "_kernels", "_models", "_trainer")}}
+                   **{f"test_cuda{name}": PASSES for name in ("", "_attention", "_golden", "_kernels", "_models", "_observing",
+                                                             "_trainer")}}
         scripts.update({name.replace("_smi", "-smi").replace("compute_", "compute-"): text for name, text in tools.items()})
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)

@@ -33,6 +33,7 @@ const std::map<std::string, std::regex> kConfined{
     {"CLI/", std::regex("apps/.*")},
     {"google/protobuf/", std::regex("apps/events/event_file\\.cpp")},
     {"events/tensorboard.pb.h", std::regex("apps/events/event_file\\.cpp")},
+    {"graphviz/", std::regex("apps/observe/graphviz\\.cpp")},
     {"cuda", std::regex("cuda/.*|apps/engine/device\\.cpp")},
     {"cudnn", std::regex("cuda/.*")},
     {"cublas", std::regex("cuda/.*")},

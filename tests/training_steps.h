@@ -81,17 +81,25 @@ class Training {
 
   // Forward, backward and update; nothing here reads from the device.
   void enqueue_step() {
+    backward(forward());
+    update();
+  }
+  autograd::Variable forward() {
     const autograd::Variable logits =
         autograd::cast(model_->logits(autograd::Variable(pixels_)), targets_.dtype());
     const autograd::Variable loss = autograd::bce_with_logits(logits, targets_);
     loss_.backend().convert(loss.value(), loss_);
-    autograd::backward(loss, optimizer_->scaled_seed(seed_));
-    optimizer_->step(state_);
+    return loss;
   }
+  void backward(const autograd::Variable& loss) { autograd::backward(loss, optimizer_->scaled_seed(seed_)); }
+  void update() { optimizer_->step(state_); }
 
   double loss() const { return scalar_of(loss_); }
   std::vector<float> values() { return to_host<float>(arena_.values()); }
   Backend& backend() { return context_.backend(); }
+  models::ImageClassifier& model() { return *model_; }
+  nn::ParameterArena& arena() { return arena_; }
+  Tensor& pixels() { return pixels_; }
 
  private:
   TrainingCase case_;

@@ -45,13 +45,12 @@ Predictions Ensemble::predict(const data::SliceSet& slices, const ReadingOptions
     for (const Member& member : members_)
       if (member.input.loader.image_size == size)
         models.push_back({.model = member.model.get(), .normalization = member.input.normalization});
-    data::LoaderOptions loading{.batch_size = options.batch_size,
-                                .image_size = size,
-                                .augment = {},
-                                .variants = test_time_variants(options.variants),
-                                .mix = {},
-                                .threads = options.threads,
-                                .labels = labels()};
+    data::LoaderOptions loading;
+    loading.batch_size = options.batch_size;
+    loading.image_size = size;
+    loading.variants = test_time_variants(options.variants);
+    loading.threads = options.threads;
+    loading.labels = labels();
     for (Predictions& one : predict_together(models, *context_, slices, loading, [&](std::int64_t rows) {
            if (progress) progress(done + rows / variants);
          }))

@@ -1,0 +1,195 @@
+// The guard against NaN: what is planted somewhere in a step is found at its first op, with its layer.
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "apps/observe/nan_guard.h"
+#include "apps/observe/value_scan.h"
+#include "observed_training.h"
+
+using namespace sagitta;
+using namespace sagitta::test;
+using apps::NanGuard;
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+// What the guard says about a step; empty when it has nothing to say.
+std::string message_of_step(ObservedTraining& observed, std::uint32_t step = 0,
+                            const apps::NanGuardOptions& options = {}) {
+  const NanGuard guard(observed.backend, observed.names, observed.phases, options);
+  try {
+    observed.run_step(step);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+void check_parts(const std::string& message, const std::vector<std::string>& parts) {
+  CAPTURE(message);
+  for (const std::string& part : parts) {
+    CAPTURE(part);
+    CHECK(message.find(part) != std::string::npos);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("sound steps pass, and what they compute stays the same") {
+  for (const TrainingCase& training_case : {resnet18(), vit_tiny()}) {
+    ObservedTraining guarded(training_case, cpu_backend());
+    Training plain(training_case, cpu_backend(), DType::f32);
+    for (std::uint32_t step = 0; step < 2; ++step) {
+      CHECK(message_of_step(guarded, step) == "");
+      plain.run_step(step);
+    }
+    CHECK(guarded.training.values() == plain.values());
+  }
+}
+
+TEST_CASE("an infinite weight is found at the op that reads it, by its name") {
+  ObservedTraining resnet(resnet18(), cpu_backend());
+  const std::string layer = "resnet.encoder.stages.1.layers.0.layer.1.convolution";
+  resnet.plant(layer + ".weight", 7, kInf);
+  check_parts(message_of_step(resnet, 3), {"NaN guard: conv2d at step 3, forward, layer " + layer + " gave",
+                                           "y f32 [4, 8, 8, 128] has", "weight 1 Inf of 147456, the others -",
+                                           "x finite, 0 to ", layer + ".weight was not finite already"});
+  ObservedTraining vit(vit_tiny(), cpu_backend());
+  vit.plant("vit.encoder.layer.2.intermediate.dense.bias", 0, kNan);
+  check_parts(message_of_step(vit),
+              {"linear at step 0, forward, layer vit.encoder.layer.2.intermediate.dense gave",
+               "first NaN at [0, 0]", "bias 1 NaN of 768", "weight finite, -",
+               "vit.encoder.layer.2.intermediate.dense.bias was not finite already"});
+}
+
+TEST_CASE("a NaN in the input is found where it is uploaded, or at the first op that meets it") {
+  ObservedTraining resnet(resnet18(), cpu_backend());
+  std::vector<float> pixels(static_cast<std::size_t>(resnet.training.pixels().numel()), 0.5F);
+  pixels[5] = static_cast<float>(kNan);
+  {
+    const NanGuard guard(resnet.backend, resnet.names, resnet.phases);
+    CHECK_THROWS_WITH_AS(resnet.backend.write(pixels.data(), resnet.training.pixels()),
+                         "NaN guard: write gave the first value that is not finite: y f32 [4, 64, 64, 3] has "
+                         "1 NaN of 49152, the others 0.5 to 0.5, first NaN at [0, 0, 1, 2]; the values came "
+                         "from the program: check the data and weights that are loaded",
+                         Error);
+  }
+  check_parts(message_of_step(resnet),
+              {"conv2d at step 0, forward, layer resnet.embedder.embedder.convolution", "x 1 NaN of 49152",
+               "x was not finite already"});
+}
+
+TEST_CASE("an exploding learning rate is found in a step after it, where finite values overflow") {
+  for (TrainingCase training_case : {resnet18(), vit_tiny()}) {
+    training_case.lr = 1e30;
+    ObservedTraining observed(training_case, cpu_backend());
+    std::string message;
+    for (std::uint32_t step = 0; step < 4 && message.empty(); ++step)
+      message = message_of_step(observed, step);
+    check_parts(message, {"gave the first value that is not finite",
+                          "finite values overflowed in this op, or were divided by zero: try a lower --lr"});
+    CHECK(message.find("not finite already") == std::string::npos);
+  }
+}
+
+TEST_CASE("in backward the op is named, with the layer whose gradient it computes") {
+  for (const TrainingCase& training_case : {resnet18(), vit_tiny()}) {
+    const bool is_resnet = !training_case.adam;
+    ObservedTraining observed(training_case, cpu_backend());
+    const NanGuard guard(observed.backend, observed.names, observed.phases);
+    // The loss is finite; its gradient by the parameters overflows.
+    observed.training.write_state(0);
+    const autograd::Variable loss = observed.training.forward();
+    const Tensor seed = full(observed.backend, {1}, DType::f32, 3e38);
+    const auto phase = observed.phases.phase("backward");
+    try {
+      autograd::backward(autograd::scale(loss, 1e3), seed);
+      FAIL("nothing was found");
+    } catch (const Error& error) {
+      check_parts(error.what(), {"scale at backward gave", "finite values overflowed in this op"});
+    }
+    const std::string weight = is_resnet ? "resnet.encoder.stages.3.layers.0.layer.0.convolution"
+                                         : "vit.encoder.layer.1.output.dense";
+    // A weight that only backward reads again: it changes between the passes.
+    ObservedTraining changed(training_case, cpu_backend());
+    const autograd::Variable sound = changed.training.forward();
+    changed.plant(weight + ".weight", 0, kNan);
+    const NanGuard second(changed.backend, changed.names, changed.phases);
+    const auto backward = changed.phases.phase("backward");
+    try {
+      changed.training.backward(sound);
+      FAIL("nothing was found");
+    } catch (const Error& error) {
+      check_parts(error.what(), {is_resnet ? "conv2d_backward_input at backward, layer "
+                                           : "linear_backward at backward, layer ",
+                                 weight + " gave", "dx f32 [", "dy finite, ", "weight 1 NaN of "});
+    }
+  }
+}
+
+TEST_CASE("what a gradient is added to is told apart from what is added") {
+  ObservedBackend backend(cpu_backend());
+  const apps::StepPhases phases;
+  nn::Context context(backend);
+  const auto model = models::make_classifier(vit_tiny().config, context);
+  const apps::LayerNames names(*model);
+  const NanGuard guard(backend, names, phases);
+  Tensor x = full(backend, {2, 2}, DType::f32, 1), sum(backend, {2}, DType::f32);
+  const auto message = [&](const Target& target) -> std::string {
+    try {
+      backend.sum_rows(x, target);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  const float old[] = {1, static_cast<float>(kNan)};
+  cpu_backend().write(old, sum);  // behind the guard's back
+  check_parts(message({sum, true}),
+              {"sum_rows gave", "y f32 [2] has 1 NaN of 2, the others 3 to 3, first NaN at [1]",
+               "x finite, 1 to 1; y not finite before this op", "y was not finite already"});
+  CHECK(message({sum}) == "");  // overwritten, not read
+  cpu_backend().fill(x, 3e38);
+  check_parts(message({sum, true}), {"has 2 Inf of 2, first Inf at [0]", "y finite before this op",
+                                     "finite values overflowed in this op"});
+}
+
+TEST_CASE("with a loss scale gradients may overflow, and everything else may not") {
+  ObservedTraining observed(vit_tiny(), cpu_backend());
+  const NanGuard guard(observed.backend, observed.names, observed.phases, {.skip_gradients = true});
+  const autograd::Variable loss = observed.training.forward();
+  CHECK_NOTHROW(autograd::backward(loss, full(cpu_backend(), {1}, DType::f32, kInf)));
+  Tensor norm(observed.backend, {1}, DType::f32);
+  CHECK_NOTHROW(observed.backend.squared_norm(observed.training.arena().gradients(), norm));
+  CHECK_THROWS_AS(observed.training.update(), Error);  // without a loss scale nothing skips this update
+}
+
+TEST_CASE("values are scanned in every floating dtype; sums that overflow are no alarm") {
+  Backend& cpu = cpu_backend();
+  for (const DType dtype : {DType::f32, DType::f64, DType::bf16, DType::f16}) {
+    CAPTURE(name_of(dtype));
+    const Tensor source =
+        from_host<float>(cpu, {2, 3}, {1, -2, 3, static_cast<float>(kInf), static_cast<float>(kNan), 4});
+    Tensor values(cpu, {2, 3}, dtype);
+    cpu.convert(source, values);
+    const apps::ValueScan scan = apps::scan_values(values, cpu);
+    CHECK(scan.text() == "1 NaN and 1 Inf of 6, the others -2 to 4");
+    CHECK(scan.first == 3);
+    CHECK_FALSE(scan.first_is_nan);
+    CHECK_FALSE(apps::all_finite(values, cpu));
+    CHECK(apps::scan_values(values.slice(0, 1), cpu).text() == "finite, -2 to 3");
+    CHECK(apps::all_finite(values.slice(0, 1), cpu));
+    CHECK(apps::all_finite(Tensor(cpu, {0, 4}, dtype), cpu));
+    CHECK(apps::scan_values(full(cpu, {2}, dtype, kNan), cpu).text() == "2 NaN of 2");
+  }
+  CHECK(apps::all_finite(full(cpu, {1000}, DType::f32, 3e38), cpu));
+  Tensor opposite = from_host<float>(cpu, {2}, {static_cast<float>(kInf), static_cast<float>(-kInf)});
+  CHECK_FALSE(apps::all_finite(opposite, cpu));
+  CHECK(apps::index_text({2, 3, 4}, 23) == "[1, 2, 3]");
+  CHECK(apps::index_text({}, 0) == "[]");
+  CHECK_THROWS_WITH_AS(apps::scan_values(full(cpu, {1}, DType::i32, 0), cpu),
+                       "scan_values: dtype is i32, expected a floating-point type", Error);
+}
