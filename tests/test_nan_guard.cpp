@@ -164,7 +164,11 @@ TEST_CASE("with a loss scale gradients may overflow, and everything else may not
   CHECK_NOTHROW(autograd::backward(loss, full(cpu_backend(), {1}, DType::f32, kInf)));
   Tensor norm(observed.backend, {1}, DType::f32);
   CHECK_NOTHROW(observed.backend.squared_norm(observed.training.arena().gradients(), norm));
-  CHECK_THROWS_AS(observed.training.update(), Error);  // without a loss scale nothing skips this update
+  CHECK_NOTHROW(observed.training.update());  // which such a gradient skips
+  ObservedTraining broken(vit_tiny(), cpu_backend());
+  broken.plant("vit.layernorm.weight", 0, kNan);
+  const NanGuard other(broken.backend, broken.names, broken.phases, {.skip_gradients = true});
+  CHECK_THROWS_AS(broken.training.forward(), Error);
 }
 
 TEST_CASE("values are scanned in every floating dtype; sums that overflow are no alarm") {

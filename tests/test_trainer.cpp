@@ -123,6 +123,7 @@ TEST_CASE("a loss that is not finite stops the run at its step, before a checkpo
   REQUIRE(logged >= 1);
   CHECK(message.find(fmt::format("step {}:", logged + 1)) != std::string::npos);
   CHECK(message.find("the last good checkpoint is") != std::string::npos);
+  CHECK(message.find("where it began: NaN guard: ") != std::string::npos);
   CHECK(std::filesystem::read_symlink(run.directory.last()).filename() == fmt::format("step-{:08}", logged));
   for (const Json& step : run.log("step")) CHECK(step["loss"].is_number());
 }

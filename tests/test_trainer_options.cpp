@@ -314,3 +314,45 @@ TEST_CASE("folds: every study is tested once, never by a model that has seen it"
     CHECK_THROWS_WITH_AS(fold_of(options), doctest::Contains("--fold"), Error);
   }
 }
+
+TEST_CASE("a step that goes wrong is made again op by op, and the first wrong op is named") {
+  const TempFolder folder;
+  const Trainer::Data data = make_data(folder, 13);
+  for (const std::int64_t accumulate : {1, 2}) {
+    CAPTURE(accumulate);
+    Run run(RunDirectory::create(folder / std::to_string(accumulate)), options_for(accumulate), data);
+    for (const nn::NamedParameter& named : run.model->named_parameters())
+      if (named.name == "vit.encoder.layer.1.layernorm_after.weight")
+        named.parameter->assign(std::vector<double>(12, std::numeric_limits<double>::infinity()));
+    CHECK_THROWS_WITH_AS(run.trainer->run(),
+                         doctest::Contains("layer vit.encoder.layer.1.layernorm_after gave"), Error);
+  }
+}
+
+TEST_CASE("a trace and a picture of the graph come of a run, and change nothing about it") {
+  const TempFolder folder;
+  const Trainer::Data data = make_data(folder, 13);
+  TrainOptions options = options_for(1);
+  Run plain(RunDirectory::create(folder / "plain"), options, data);
+  plain.trainer->run();
+  options.session.trace = (folder / "trace.json").string();
+  options.session.trace_steps = 2;
+  options.session.graph = (folder / "graph.dot").string();
+  Run watched(RunDirectory::create(folder / "watched"), options, data);
+  watched.trainer->run();
+  CHECK(values_of(*watched.model, "vit") == values_of(*plain.model, "vit"));
+  CHECK(results(watched) == results(plain));
+  const Json trace = Json::parse(read_bytes(folder / "trace.json"));
+  std::set<std::string> names;
+  int updates = 0;
+  for (const Json& event : trace.at("traceEvents")) {
+    names.insert(event.at("name").get<std::string>());
+    updates += event.at("ph") == "X" && event.at("name") == "update";
+  }
+  CHECK(updates == 2);
+  for (const char* name : {"data wait", "upload", "forward", "backward", "attention", "adam"}) {
+    CAPTURE(name);
+    CHECK(names.contains(name));
+  }
+  CHECK(read_bytes(folder / "graph.dot").find("Attention") != std::string::npos);
+}

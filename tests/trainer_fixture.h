@@ -9,6 +9,7 @@
 #include "apps/train/trainer.h"
 #include "nn/init.h"
 #include "temp_folder.h"
+#include "tensor/observed_backend.h"
 
 namespace sagitta::testing {
 
@@ -72,7 +73,8 @@ struct Run {
   Run(RunDirectory run, const TrainOptions& options, const Trainer::Data& data,
       Backend& backend = cpu_backend(), DType dtype = DType::f32, const StopSignal* stop = nullptr)
       : directory(std::move(run)),
-        context(backend, dtype),
+        observed(backend),
+        context(observed, dtype),
         model(models::make_classifier(small_vit(), context)) {
     nn::initialize(*model, 3);
     trainer = std::make_unique<Trainer>(*model, context, preprocessor(), data, options, directory, stop);
@@ -87,6 +89,7 @@ struct Run {
   }
 
   RunDirectory directory;
+  ObservedBackend observed;
   nn::Context context;
   std::unique_ptr<models::ImageClassifier> model;
   std::unique_ptr<Trainer> trainer;

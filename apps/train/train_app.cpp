@@ -11,6 +11,7 @@
 #include "tensor/atomic_file.h"
 #include "tensor/cpu_options.h"
 #include "tensor/error.h"
+#include "tensor/observed_backend.h"
 
 namespace sagitta::apps {
 namespace {
@@ -146,14 +147,16 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
                               .precision = options.device.precision,
                               .threads = cpu_threads()});
 
-  nn::Context context(device.backend, device.dtype);
+  ObservedBackend backend(
+      device.backend);  // so that a step can be traced, drawn and searched for its first NaN
+  nn::Context context(backend, device.dtype);
   const auto model = models::make_classifier(config, context, {.recompute = options.recompute});
   nn::initialize(*model, options.seed);
   if (!options.weights.empty() && !run.has_checkpoint())
     for (const std::string& message :
          models::load_weights(*model, options.weights, {.new_head = true, .resize_positions = true}))
       fmt::print(stderr, "note: {}\n", message);
-  if (!options.quiet) say_what_is_trained(*model, split, program);
+  if (!options.session.quiet) say_what_is_trained(*model, split, program);
 
   TrainOptions settled = options;
   if (options.overfit_batch) {
@@ -183,14 +186,15 @@ int train_main(const TrainProgram& program, int argc, char** argv) {
     if (!options.resume.empty()) {
       const std::string run = options.resume;
       require(options.out.empty() && options.data.empty(),
-              "--resume takes its options from the run; give it alone, or with --device or --quiet");
+              "--resume takes its options from the run; give it alone, or with --device, --quiet, --trace, "
+              "--graph");
       const DeviceOptions device = options.device;
-      const bool quiet = options.quiet;
+      const TrainOptions::Session session = options.session;
       options = options_of_run(run, program);
       options.resume = run;
       // A run may go on elsewhere: what it computes on is the machine's affair, in which precision is not.
       if (app.get_option("--device")->count() > 0) options.device.device = device.device;
-      options.quiet = quiet;
+      options.session = session;
     }
     check_train_options(options);
     train(options, program, app.config_to_str(true), std::vector<std::string>(argv, argv + argc));

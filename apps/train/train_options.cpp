@@ -129,7 +129,20 @@ void add_run_options(CLI::App& app, TrainOptions& o) {
   group.add_flag(
       "--overfit-batch", o.overfit_batch,
       "for debugging: train and validate on one batch, without augmentation; its loss must go to 0");
-  group.add_flag("--quiet", o.quiet, "no progress on stderr, only warnings and errors")->configurable(false);
+}
+
+void add_session_options(CLI::App& app, TrainOptions::Session& o) {
+  OptionGroup group(app, "This start of the program");
+  const auto once = [](CLI::Option* option) { option->configurable(false); };
+  once(group.add_flag("--quiet", o.quiet, "no progress on stderr, only warnings and errors"));
+  once(group.add("--trace", o.trace,
+                 "write a trace of a few steps for ui.perfetto.dev or chrome://tracing to this file"));
+  once(
+      group.add("--trace-steps", o.trace_steps, "steps in the trace; it begins after two others", kPositive));
+  once(group.add("--graph", o.graph, "draw the autograd graph of a step as .svg, .png, .pdf or .dot"));
+  once(group.add_flag(
+      "--find-lr", o.find_lr,
+      "do not train: try learning rates from 1e-7 up, write OUT/lr_finder.html and suggest one"));
 }
 
 }  // namespace
@@ -155,6 +168,7 @@ void add_train_options(CLI::App& app, TrainOptions& o) {
   add_augmentation_options(app, o);
   add_device_options(app, o.device);
   add_run_options(app, o);
+  add_session_options(app, o.session);
 }
 
 void check_train_options(const TrainOptions& o) {

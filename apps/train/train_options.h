@@ -69,8 +69,13 @@ struct TrainOptions {
   std::int64_t limit_batches = 0;
   bool overfit_batch = false;
 
-  // How the program behaves; no part of the run.
-  bool quiet = false;
+  // How this start of the program behaves; no part of the run.
+  struct Session {
+    bool quiet = false;
+    std::string trace, graph;  // files; empty: none
+    std::int64_t trace_steps = 3;
+    bool find_lr = false;
+  } session;
 };
 
 // Declares the options with units and defaults, and --recipe. `directory` is where named recipes lie.

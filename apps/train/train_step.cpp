@@ -1,7 +1,10 @@
 #include "apps/train/train_step.h"
 
+#include "apps/observe/graph_picture.h"
+#include "apps/observe/nan_guard.h"
 #include "apps/train/fine_tuning.h"
 #include "autograd/ops.h"
+#include "tensor/error.h"
 
 namespace sagitta::apps {
 namespace {
@@ -57,24 +60,50 @@ void TrainStep::forward_backward() {
     arena_.keep_gradients();  // launch() has zeroed them
   else
     arena_.clear_gradients();
-  const autograd::Variable logits = model_.logits(autograd::Variable(input_.normalize()));
-  const autograd::Variable loss =
-      autograd::bce_with_logits(autograd::cast(logits, DType::f32), targets_, pos_weight_);
-  context_.backend().convert(loss.value(), loss_);
+  autograd::Variable loss;
+  {
+    const auto phase = phases_.phase("forward");
+    const autograd::Variable logits = model_.logits(autograd::Variable(input_.normalize()));
+    loss = autograd::bce_with_logits(autograd::cast(logits, DType::f32), targets_, pos_weight_);
+    context_.backend().convert(loss.value(), loss_);
+  }
+  if (!graph_file_.empty())
+    apps::draw_graph(loss, LayerNames(model_), std::exchange(graph_file_, std::filesystem::path()));
+  const auto phase = phases_.phase("backward");
   autograd::backward(loss, optimizer_->scaled_seed(seed_));
   arena_.complete_gradients();
 }
 
 void TrainStep::upload(const data::Batch& batch) {
+  const auto phase = phases_.phase("upload");
   input_.upload(batch);
   context_.backend().write(batch.labels.data(), targets_);
 }
 
 void TrainStep::launch(const Launch& launch) {
+  last_state_ = launch.state;
   nn::write_step_state(step_state_, launch.state);
   if (accumulates_ && launch.first_of_step) context_.backend().fill(arena_.gradients(), 0);
   forward_backward_->replay();
-  if (launch.last_of_step) update_->replay();
+  if (!launch.last_of_step) return;
+  const auto phase = phases_.phase("update");
+  update_->replay();
+}
+
+std::string TrainStep::first_not_finite(const data::Batch& batch) {
+  auto& backend = dynamic_cast<ObservedBackend&>(context_.backend());
+  const LayerNames names(model_);
+  const auto step = phases_.step(last_state_.optimizer_step);
+  upload(batch);
+  backend.fill(arena_.gradients(), 0);
+  try {
+    const NanGuard guard(backend, names, phases_,
+                         {.skip_gradients = static_cast<bool>(optimizer_->loss_scale())});
+    launch({.state = last_state_, .first_of_step = true, .last_of_step = false});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "made again op by op, the step gave finite values only: the weights have changed since";
 }
 
 std::optional<double> TrainStep::loss_scale() const {

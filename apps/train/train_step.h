@@ -2,11 +2,13 @@
 // weights. Below the trainer, which decides what to load, log and keep. Both pieces of work are captured once
 // and replayed on fixed memory, so that the next batch can be uploaded while the device computes.
 #pragma once
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "apps/engine/model_input.h"
+#include "apps/observe/step_phases.h"
 #include "apps/train/train_options.h"
 #include "models/classifier.h"
 #include "nn/moving_average.h"
@@ -27,6 +29,15 @@ class TrainStep {
     StepState state;
     bool first_of_step = true, last_of_step = true;  // of the batches whose gradients are added up
   };
+  // What the step is doing, for those who watch it; the caller opens the steps.
+  StepPhases& phases() { return phases_; }
+  // Draws the graph of the next launch, which must be the first.
+  void draw_graph(const std::filesystem::path& file) { graph_file_ = file; }
+  // Makes the last launch again, op by op, and says which op was the first to give a value that is not
+  // finite. An update that such a gradient would have made did not happen, so the weights are still those.
+  // Only where the context is on an ObservedBackend.
+  std::string first_not_finite(const data::Batch& batch);
+
   // Enqueues forward and backward of what was uploaded and, at the end of a step, the update.
   void launch(const Launch& launch);
 
@@ -48,6 +59,9 @@ class TrainStep {
   models::ImageClassifier& model_;
   nn::Context& context_;
   bool accumulates_;
+  StepPhases phases_;
+  std::filesystem::path graph_file_;  // to be drawn; empty: none
+  StepState last_state_;
 
   nn::ParameterArena arena_;
   std::unique_ptr<nn::Optimizer> optimizer_;

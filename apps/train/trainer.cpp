@@ -135,7 +135,7 @@ void Trainer::resume() {
   read_trainer_tensors(checkpoint, tensors_to_keep());
   nn::refresh_copies(model_);
   run_.truncate_log(position_.log_bytes);
-  if (!options_.quiet)
+  if (!options_.session.quiet)
     fmt::print(stderr, "resuming {} at epoch {}, step {}\n", run_.path().string(), position_.epoch + 1,
                position_.optimizer_steps);
 }
@@ -173,6 +173,8 @@ void Trainer::warn_of_labels() {
 Trainer::Outcome Trainer::run() {
   warn_of_labels();
   log_ = std::make_unique<RunLog>(run_, position_.optimizer_steps);
+  begin_trace();
+  if (!options_.session.graph.empty()) step_.draw_graph(options_.session.graph);
   model_.train();
   try {
     while (!is_finished()) {
@@ -184,11 +186,13 @@ Trainer::Outcome Trainer::run() {
       finish_epoch();
     }
   } catch (const Stopped&) {
+    finish_trace(true);
     write_checkpoint(false);
     log_->add({{"type", "end"}, {"outcome", "stopped"}, {"step", position_.optimizer_steps}});
     render_report(false);
     return Outcome::stopped;
   }
+  finish_trace(true);
   log_->add({{"type", "end"}, {"outcome", "finished"}, {"step", position_.optimizer_steps}});
   log_->end();
   render_report(false);
@@ -200,20 +204,27 @@ void Trainer::train_epoch() {
   loader_.start(position_.epoch, position_.batch);
   EpochState epoch{.progress{fmt::format("epoch {}/{}", position_.epoch + 1, options_.epochs), "images",
                              images, position_.batch * options_.batch_size,
-                             options_.quiet ? Progress::Voice::quiet : Progress::Voice::normal},
+                             options_.session.quiet ? Progress::Voice::quiet : Progress::Voice::normal},
                    .first_image = position_.batch * options_.batch_size,
                    .images_after = (options_.epochs - position_.epoch - 1) * images};
   shown_ = &epoch.progress;
   std::optional<Launched> running;
   while (true) {
+    const auto turn = step_.phases().step(position_.micro_steps);
     const Clock::time_point before = Clock::now();
-    const std::optional<data::Batch> batch = loader_.next();
+    std::optional<data::Batch> batch;
+    {
+      const auto phase = step_.phases().phase("data wait");
+      batch = loader_.next();
+    }
     epoch.seconds_waited += seconds_since(before);
     if (!batch) break;
     step_.upload(*batch);  // while the device still computes the batch before
     std::optional<Measured> done;
     if (running) done = measure(*running);
     running = launch();
+    launched_batch_ = std::move(batch);
+    finish_trace(false);
     if (done) report(epoch, *done);
     if (!running->last_of_step || position_.batch == batches) continue;
     const bool is_due =
@@ -246,7 +257,25 @@ Trainer::Launched Trainer::launch() {
   return launched;
 }
 
-Trainer::Measured Trainer::measure(const Launched& launched) const {
+void Trainer::begin_trace() {
+  auto* backend = dynamic_cast<ObservedBackend*>(&context_.backend());
+  if (options_.session.trace.empty() || !backend) return;
+  names_.emplace(model_);
+  constexpr std::int64_t kWarmUp = 2;  // steps in which memory is allocated and algorithms are chosen
+  trace_.emplace(*backend, *names_, step_.phases(),
+                 StepTraceOptions{.first_step = position_.micro_steps + kWarmUp,
+                                  .steps = options_.session.trace_steps,
+                                  .process = "training"});
+}
+
+void Trainer::finish_trace(bool is_last) {
+  if (!trace_ || !(is_last || trace_->is_complete())) return;
+  trace_->write(options_.session.trace);
+  trace_.reset();
+  if (!options_.session.quiet) note("written: " + options_.session.trace + "; open it at ui.perfetto.dev");
+}
+
+Trainer::Measured Trainer::measure(const Launched& launched) {
   Measured measured{.launched = launched, .loss = step_.loss(), .loss_scale = {}};
   check_finite(measured.loss, "loss", launched.optimizer_step);
   if (!launched.last_of_step) return measured;
@@ -291,18 +320,21 @@ void Trainer::report(EpochState& epoch, const Measured& measured) {
   log_->add(entry);
 }
 
-void Trainer::check_finite(double value, const char* what, std::int64_t step) const {
+void Trainer::check_finite(double value, const char* what, std::int64_t step) {
   if (std::isfinite(value)) return;
+  const bool can_look = launched_batch_ && dynamic_cast<ObservedBackend*>(&context_.backend());
+  const std::string origin = can_look ? "; where it began: " + step_.first_not_finite(*launched_batch_) : "";
   const std::string checkpoint = run_.has_checkpoint() ? "the last good checkpoint is " + run_.last().string()
                                                        : "there is no checkpoint yet";
-  fail("the {} is {} at epoch {}, step {}: training stopped, {}; try a lower --lr, or --clip-norm 1", what,
-       value, position_.epoch + 1, step, checkpoint);
+  fail("the {} is {} at epoch {}, step {}: training stopped, {}; try a lower --lr, or --clip-norm 1{}", what,
+       value, position_.epoch + 1, step, checkpoint, origin);
 }
 
 void Trainer::finish_epoch() {
+  launched_batch_.reset();
   const Clock::time_point start = Clock::now();
   Progress progress("validation", "images", static_cast<std::int64_t>(data_.validation.records.size()), 0,
-                    options_.quiet ? Progress::Voice::quiet : Progress::Voice::normal);
+                    options_.session.quiet ? Progress::Voice::quiet : Progress::Voice::normal);
   const Predictions predictions = [&] {
     const nn::AverageInModel average(step_.average(), position_.optimizer_steps);
     return predict(model_, context_, data_.validation, input_options_, [&](std::int64_t done) {
@@ -381,8 +413,10 @@ void Trainer::write_checkpoint(bool is_best) {
 }
 
 void Trainer::warn_once(const std::string& what, const std::string& remedy) {
-  if (!warned_.insert(remedy).second) return;
-  const std::string line = fmt::format("warning: {}; {}", what, remedy);
+  if (warned_.insert(remedy).second) note(fmt::format("warning: {}; {}", what, remedy));
+}
+
+void Trainer::note(const std::string& line) const {
   if (shown_)
     shown_->warn(line);
   else

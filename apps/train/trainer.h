@@ -13,6 +13,7 @@
 #include "apps/engine/run_directory.h"
 #include "apps/engine/stop_signal.h"
 #include "apps/events/run_log.h"
+#include "apps/observe/step_trace.h"
 #include "apps/train/train_step.h"
 #include "apps/train/trainer_state.h"
 #include "models/preprocessor.h"
@@ -72,18 +73,22 @@ class Trainer {
   void settle_freezing();
   void train_epoch();  // from the current position, to its end or the signal to stop
   Launched launch();   // what was uploaded; moves the position on
-  Measured measure(const Launched& launched) const;  // waits for the device; throws unless all is finite
+  // Waits for the device; throws, naming the op that began it, unless all is finite.
+  Measured measure(const Launched& launched);
   void report(EpochState& epoch, const Measured& measured);
   void finish_epoch();
   // Whether this epoch's value (smaller is better) is the best so far; takes note of it.
   bool settle_best(double value);
   NamedTensors tensors_to_keep();
-  void check_finite(double value, const char* what, std::int64_t step) const;
+  void check_finite(double value, const char* what, std::int64_t step);
+  void begin_trace();
+  void finish_trace(bool is_last);
   void write_checkpoint(bool is_best);
   void render_report(bool goes_on);
   void warn_of_labels();
   // Says it once in a run of the program, above the progress line.
   void warn_once(const std::string& what, const std::string& remedy);
+  void note(const std::string& line) const;  // above the progress line
   InputOptions training_input() const;
 
   models::ImageClassifier& model_;
@@ -101,7 +106,10 @@ class Trainer {
   data::Loader loader_;
   TrainerState position_;
   bool is_frozen_;
-  std::unique_ptr<RunLog> log_;  // while run() runs
+  std::unique_ptr<RunLog> log_;                // while run() runs
+  std::optional<data::Batch> launched_batch_;  // what the device works on, to be looked at when it goes wrong
+  std::optional<LayerNames> names_;
+  std::optional<StepTrace> trace_;
   std::set<std::string> warned_;
   Progress* shown_ = nullptr;
 };
