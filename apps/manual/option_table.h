@@ -28,7 +28,7 @@ struct OptionTable {
   std::vector<OptionEntry> options;  // in the order of --help
 };
 
-// The options that --help shows.
+// The options that --help shows. (No program has subcommands.)
 OptionTable option_table(const CLI::App& app);
 
 // What completes the value of an option: names of files, names of folders, or nothing that a shell could know

@@ -57,6 +57,7 @@ class Collector(logging.Handler):
 
 def load(folder):
     """The model and its image processor; every warning or key that did not match."""
+    transformers.utils.logging.disable_progress_bar()
     collector = Collector()
     logging.getLogger("transformers").addHandler(collector)
     with warnings.catch_warnings(record=True) as caught:
