@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
+#include <regex>
 #include <sstream>
 
 namespace sagitta::apps {
@@ -44,12 +44,8 @@ std::string description(const std::string& text) {
 
 // What the program does in one phrase, for whatis(1): up to the first colon or full stop.
 std::string phrase(const std::string& text) {
-  std::size_t end = 0;
-  while (end < text.size() &&
-         !((text[end] == '.' || text[end] == ':') &&
-           (end + 1 == text.size() || std::isspace(static_cast<unsigned char>(text[end + 1])))))
-    ++end;
-  std::string result = text.substr(0, end);
+  std::smatch end;
+  std::string result = std::regex_search(text, end, std::regex("[.:](\\s|$)")) ? end.prefix().str() : text;
   std::replace(result.begin(), result.end(), '\n', ' ');
   return result;
 }
