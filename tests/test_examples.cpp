@@ -1,6 +1,7 @@
 // What the examples print. They were built by build_examples.cmake, against an installed tree.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <regex>
 #include <sstream>
 
@@ -41,7 +42,7 @@ TEST_CASE("example train_small_net: the loss falls, and unseen points are told a
 }
 
 TEST_CASE("example run_hugging_face: transformers' logits") {
-  for (const std::string& name : {"vit", "resnet_basic"}) {
+  for (const std::string name : {"vit", "resnet_basic"}) {
     const std::filesystem::path folder = testing::golden_folder(name);
     const Run run = run_example(
         fmt::format("run_hugging_face {} {}", folder.string(), (folder / "golden.safetensors").string()));
