@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
       "train_images/<StudyInstanceUID>/<n>.dcm. The same options give the same bytes.",
       "make_phantom");
   app.option_defaults()->always_capture_default();
-  app.add_option("--out", options.out, "Folder to create")->required();
+  app.add_option("--out", options.out, "Folder to create")->required()->type_name("DIR");
   app.add_option("--studies", options.studies, "Number of patients, one study each")
       ->check(CLI::Range(1, 100000));
   app.add_option("--seed", options.seed, "Seed of everything random");

@@ -15,8 +15,9 @@ int main(int argc, char** argv) {
       "reslice");
   app.add_option("--data", options.data,
                  "RSNA 2022 folder (train.csv, train_images/) or folders of DICOM files, one per study")
-      ->required();
-  app.add_option("--out", options.out, "folder for the slices")->required();
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--out", options.out, "folder for the slices")->required()->type_name("DIR");
   app.add_option("--slices", options.planes, "sagittal planes per study")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -34,9 +34,8 @@ TargetNote note_of(const Target& target) { return {note_of(target.dst), target.a
 
 UpdateNote note_of(const ParameterUpdate& update) {
   return {note_of(update.segments.end), note_of(update.segments.decay), note_of(update.segments.rate),
-          note_of(update.state),        note_of(update.norm2),
-          note_of(update.loss_scale),   note_of(update.gradient),
-          note_of(update.values),       note_of(update.copy)};
+          note_of(update.state),        note_of(update.norm2),          note_of(update.loss_scale),
+          note_of(update.gradient),     note_of(update.values),         note_of(update.copy)};
 }
 
 TensorMaker::TensorMaker(Backend& backend) : backend_(backend) {

@@ -8,6 +8,7 @@
 
 #include "autograd/ops.h"
 #include "models/hugging_face.h"
+#include "models/pixel_values.h"
 #include "tensor/safetensors.h"
 
 namespace sagitta::testing {
@@ -21,25 +22,12 @@ inline std::filesystem::path golden_folder(const std::string& name) {
   return std::filesystem::path(SAGITTA_SOURCE_DIR) / "tests/golden" / name;
 }
 
-// [N,C,H,W] values of an entry as an image tensor [N,H,W,C].
-inline Tensor channels_last(const safetensors::Entry& entry, Backend& backend) {
-  const auto values = safetensors::values_of<float>(entry);
-  const std::int64_t n = entry.shape[0], c = entry.shape[1], h = entry.shape[2], w = entry.shape[3];
-  std::vector<float> result(values.size());
-  std::size_t from = 0;
-  for (std::int64_t i = 0; i < n; ++i)
-    for (std::int64_t k = 0; k < c; ++k)
-      for (std::int64_t p = 0; p < h * w; ++p)
-        result[static_cast<std::size_t>((i * h * w + p) * c + k)] = values[from++];
-  return from_host(backend, {n, h, w, c}, result);
-}
-
 struct GoldenCase {
   explicit GoldenCase(const std::string& name, Backend& backend = cpu_backend())
       : context(backend),
         model(models::import_model(golden_folder(name), context)),
         file(safetensors::File::open(golden_folder(name) / "golden.safetensors")),
-        pixels(channels_last(file.at("pixel_values"), backend)) {}
+        pixels(models::read_pixel_values(file.path(), context)) {}
 
   autograd::Variable logits() { return model->logits(autograd::Variable(pixels)); }
   autograd::Variable loss(const autograd::Variable& logits) const {

@@ -3,7 +3,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,11 @@ std::string prose_of(const fs::path& document) {
   return text;
 }
 
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 // Calls visit(document, first group of the match) for every match in the prose of every document.
 template <class Visit>
 void for_each_match(const std::string& pattern, Visit&& visit) {
@@ -63,7 +70,8 @@ TEST_CASE("relative links of the documents lead somewhere") {
 
 TEST_CASE("paths in backticks exist in the tree") {
   int seen = 0;
-  const std::string folder = "(?:tensor|cuda|autograd|nn|models|data|apps|tests|bench|docs|scripts|cmake)";
+  const std::string folder =
+      "(?:tensor|cuda|autograd|nn|models|data|apps|examples|tests|bench|docs|scripts|cmake)";
   for_each_match("`(" + folder + "/[A-Za-z0-9_./-]*)`",
                  [&](const fs::path& document, const std::string& path) {
                    CAPTURE(document.filename().string());
@@ -72,4 +80,34 @@ TEST_CASE("paths in backticks exist in the tree") {
                    ++seen;
                  });
   CHECK(seen > 50);
+}
+
+// A fenced block belongs to the file that the last line in front of it, "`examples/NAME`:", names.
+TEST_CASE("embedding.md shows every file of examples/ as it is") {
+  std::ifstream page(kRoot / "docs/embedding.md");
+  const std::regex title("`(examples/[^`]+)`:");
+  std::set<std::string> shown;
+  std::string name, block;
+  bool fenced = false;
+  for (std::string line; std::getline(page, line);) {
+    std::smatch match;
+    if (line.starts_with("```")) {
+      fenced = !fenced;
+      if (fenced || name.empty()) continue;
+      CAPTURE(name);
+      CHECK(block == text_of(kRoot / name));
+      shown.insert(name);
+      name.clear();
+      block.clear();
+    } else if (fenced) {
+      block += line + "\n";
+    } else if (std::regex_match(line, match, title)) {
+      name = match[1];
+    }
+  }
+  std::set<std::string> files;
+  for (const auto& entry : fs::directory_iterator(kRoot / "examples"))
+    files.insert("examples/" + entry.path().filename().string());
+  CHECK(files.size() > 3);
+  CHECK(shown == files);
 }

@@ -40,8 +40,8 @@ const std::map<std::string, std::regex> kConfined{
 };
 
 // The floors' folders and what stands on top of them.
-const std::vector<std::string> kFolders{"tensor", "cuda", "autograd", "nn",   "models",
-                                        "data",   "apps", "bench",    "tests"};
+const std::vector<std::string> kFolders{"tensor", "cuda", "autograd", "nn",    "models",
+                                        "data",   "apps", "examples", "bench", "tests"};
 
 bool is_source(const fs::path& path) {
   const std::string extension = path.extension().string();

@@ -1,7 +1,6 @@
 // summary against torchinfo 1.8.0's published and measured tables.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -9,6 +8,7 @@
 
 #include "models/summary.h"
 #include "tensor/error.h"
+#include "tests/command.h"
 
 using namespace sagitta;
 using namespace sagitta::models;
@@ -108,20 +108,8 @@ TEST_CASE("config_for: unknown names are refused with the list of known ones") {
 
 namespace {
 
-struct Run {
-  int exit_code = -1;
-  std::string output;  // stdout and stderr
-};
-
-Run run(const std::string& command) {
-  const std::string line = fmt::format("{}/{} 2>&1", SAGITTA_BIN_DIR, command);
-  std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(line.c_str(), "r"), pclose);
-  Run result;
-  char buffer[4096];
-  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, pipe.get()))
-    result.output.append(buffer, count);
-  result.exit_code = WEXITSTATUS(pclose(pipe.release()));
-  return result;
+testing::Run run(const std::string& command) {
+  return testing::run_command(std::string(SAGITTA_BIN_DIR) + "/" + command);
 }
 
 }  // namespace
@@ -141,7 +129,7 @@ TEST_CASE("summary and forward: exit codes, and one line for a failure") {
         fmt::format("forward --model {0} --input {0}/model.safetensors --output /tmp/y", golden),
         fmt::format("forward --model {0} --input {0}/golden.safetensors --output /nowhere/y", golden)}) {
     CAPTURE(command);
-    const Run failed = run(command);
+    const testing::Run failed = run(command);
     CAPTURE(failed.output);
     CHECK(failed.exit_code == 1);
     CHECK(failed.output.starts_with("error: "));

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "apps/engine/build_facts.h"
+#include "apps/manual/manual.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -15,6 +16,7 @@ namespace sagitta::apps {
 // Parses the command line with `app`, then runs `work`, which returns the exit code.
 inline int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
   app.set_version_flag("--version", version_text());
+  add_manual_option(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ConfigError& error) {
@@ -22,7 +24,7 @@ inline int run_main(CLI::App& app, int argc, char** argv, const std::function<in
                error.what(), app.get_name());
     return 2;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and the like
     fmt::print(stderr, "error: {}; see {} --help\n", error.what(), app.get_name());
     return 2;
   }

@@ -10,9 +10,9 @@ namespace {
 // Readable on light and dark pages alike: dark text on boxes with a color of their own, all else mid-gray.
 constexpr const char* kStyle =
     "  bgcolor=transparent; rankdir=TB; nodesep=0.25; ranksep=0.3; compound=true; color=\"#7d7d7d\";\n"
-    "  fontname=\"Helvetica,Arial,sans-serif\"; fontsize=11; fontcolor=\"#7d7d7d\"; labeljust=l;\n"
+    "  fontname=\"DejaVu Sans,Verdana,sans-serif\"; fontsize=11; fontcolor=\"#7d7d7d\"; labeljust=l;\n"
     "  node [shape=box, style=\"filled,rounded\", color=\"#555555\", "
-    "fontname=\"Helvetica,Arial,sans-serif\", "
+    "fontname=\"DejaVu Sans,Verdana,sans-serif\", "
     "fontsize=10, fontcolor=\"#1a1a1a\", margin=\"0.1,0.05\", height=0.2];\n"
     "  edge [dir=back, color=\"#7d7d7d\", arrowsize=0.7];\n";
 

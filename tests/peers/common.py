@@ -1,10 +1,13 @@
-"""Shared by the peer checks: the batch, our `forward` program, and how logits are compared."""
+"""Shared by the peer checks: our `forward` program, how a model is loaded in transformers, how logits are compared."""
 
+import logging
 import pathlib
 import subprocess
 import sys
+import warnings
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -35,3 +38,32 @@ def compare(label, ours, theirs, tolerance=1e-4):
 def peer_logits(model, pixels):
     with torch.no_grad():
         return model.eval()(pixel_values=pixels).logits
+
+
+def random_pixels(processor):
+    """A batch of two at the size that the image processor would make."""
+    size = processor.size.get("shortest_edge") or processor.size["height"]
+    return torch.randn((2, 3, size, size), generator=torch.Generator().manual_seed(3))
+
+
+class Collector(logging.Handler):
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+def load(folder):
+    """The model and its image processor; every warning or key that did not match."""
+    transformers.utils.logging.disable_progress_bar()
+    collector = Collector()
+    logging.getLogger("transformers").addHandler(collector)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model, info = transformers.AutoModelForImageClassification.from_pretrained(folder, output_loading_info=True)
+        processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    logging.getLogger("transformers").removeHandler(collector)
+    problems = [f"{kind}: {sorted(names)}" for kind, names in info.items() if names]
+    return model, processor, problems + collector.messages + [str(w.message) for w in caught]
