@@ -33,6 +33,11 @@ void add_scoring_options(CLI::App& app, EvaluateOptions& options) {
                  "test-time augmentation: mean over this many fixed changes of each slice; 1 is none")
       ->check(CLI::Range(std::size_t{1}, kMostTestTimeVariants))
       ->capture_default_str();
+  app.add_option(
+         "--examples", options.examples,
+         "slices found, missed and falsely alarmed, of each so many, with where the (first) model looked")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
   app.add_option("--batch-size", options.scoring.reading.batch_size, "pictures per forward pass")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
       ->capture_default_str();

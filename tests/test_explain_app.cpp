@@ -125,8 +125,13 @@ TEST_CASE("explain: a model that looks at the fracture hits, one that looks at n
   REQUIRE(examples["examples"].size() == 6);
   CHECK(examples["examples"][0]["kind"] == "found");
   CHECK(examples["examples"][0]["label"] == "C2");
+  CHECK(examples["examples"][0]["truth"] == nlohmann::json::array({"C2"}));
   for (const auto& example : examples["examples"])
-    CHECK(data::read_image(known.folder / ("out/" + example["file"].get<std::string>())).channels == 3);
+    for (const auto& [key, channels] : {std::pair{"picture", 1}, {"heat", 4}}) {
+      const data::Image image = data::read_image(known.folder / ("out/" + example[key].get<std::string>()));
+      CHECK(image.channels == channels);
+      CHECK(image.width == image.height);
+    }
   CHECK(data::read_image(known.folder / "out/examples.png").width > 1000);
 }
 

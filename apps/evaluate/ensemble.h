@@ -18,6 +18,7 @@ struct ReadingOptions {
   std::int64_t batch_size = 16;
   int threads = 2;
   std::size_t variants = 1;  // of test-time augmentation (apps/evaluate/test_time.h)
+  bool quiet = false;        // no progress on stderr
 };
 
 class Ensemble {

@@ -7,6 +7,7 @@
 #include "apps/engine/slices.h"
 #include "apps/evaluate/score_files.h"
 #include "apps/evaluate/sheet.h"
+#include "apps/explain/example_files.h"
 #include "models/hugging_face.h"
 #include "models/preprocessor.h"
 #include "tensor/atomic_file.h"
@@ -80,7 +81,31 @@ void write_results(const EvaluateOptions& options, const Scores& scores, const E
                                 options.statistics.decision.threshold));
   // Last: where it is, the other files are, too.
   write_text_file(out / "evaluation.json", json.dump(1) + "\n");
-  fmt::print("written: {}/evaluation.json, predictions.csv, patients.csv, examples.png\n", options.out);
+  if (!options.quiet)
+    fmt::print("written: {}/evaluation.json, predictions.csv, patients.csv, examples.png, examples.json\n",
+               options.out);
+}
+
+// Where the first model of a part looked in the slices that tell most. Out of fold no model has predicted
+// them all.
+void write_heat_examples(const EvaluateOptions& options, const Scores& scores, const OpenedDevice& device) {
+  if (options.examples == 0 || scores.parts.size() != 1) return;
+  const fs::path directory = scores.parts.front().part.models.front();
+  nn::Context context(device.backend, device.dtype);
+  const auto model = models::import_model(directory, context);
+  InputOptions input =
+      input_options(model->config(), models::read_preprocessor(directory / "preprocessor_config.json"));
+  input.loader.batch_size = options.scoring.reading.batch_size;
+  input.loader.threads = options.scoring.reading.threads;
+  write_examples(options.out,
+                 {.model = *model,
+                  .context = context,
+                  .slices = scores.slices,
+                  .predictions = scores.by_slice,
+                  .input = input,
+                  .method = {.method = models::explain_methods(model->config()).front(), .grad_cam = {}},
+                  .outputs = {},
+                  .per_kind = options.examples});
 }
 
 void note_unfitted_labels(const Scores& scores) {
@@ -122,7 +147,8 @@ void run_evaluate(EvaluateOptions options) {
   note_unfitted_labels(scores);
   if (!other_parts.empty()) other_scores.push_back(score(other_parts));
   const Evaluation evaluation = evaluate(scores, other_scores, options.statistics);
-  fmt::print("{}", format_evaluation(evaluation));
+  if (!options.quiet) fmt::print("{}", format_evaluation(evaluation));
+  write_heat_examples(options, scores, device);
   write_results(options, scores, evaluation);
 }
 

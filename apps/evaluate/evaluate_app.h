@@ -15,6 +15,8 @@ struct EvaluateOptions {
   DeviceOptions device;
   ScoringOptions scoring;  // its rule is read from `rule`
   EvaluationOptions statistics;
+  int examples = 6;    // of each kind with heat maps, by the first model; 0: none
+  bool quiet = false;  // prints no tables
 };
 
 // Predicts, evaluates, prints the tables and writes the results, each file whole or not at all. Throws Error.

@@ -13,7 +13,8 @@ namespace {
 
 Predictions predict_with_progress(const Ensemble& ensemble, const data::SliceSet& slices,
                                   const ReadingOptions& options, const char* what) {
-  Progress progress(what, "images", static_cast<std::int64_t>(slices.records.size() * ensemble.passes()));
+  Progress progress(what, "images", static_cast<std::int64_t>(slices.records.size() * ensemble.passes()), 0,
+                    options.quiet ? Progress::Voice::quiet : Progress::Voice::normal);
   return ensemble.predict(slices, options, [&](std::int64_t done) { progress.update(done); });
 }
 

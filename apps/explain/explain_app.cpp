@@ -7,7 +7,7 @@
 
 #include "apps/engine/progress.h"
 #include "apps/engine/slices.h"
-#include "apps/explain/examples.h"
+#include "apps/explain/example_files.h"
 #include "apps/explain/pointing_game.h"
 #include "apps/explain/truth.h"
 #include "models/hugging_face.h"
@@ -81,35 +81,28 @@ void draw_examples(const ExplainOptions& options, Respondent& respondent, const 
     suits = [&](const data::SliceRecord& slice, std::size_t label) {
       return is_crossed(truth->mask(slice, label, kFinderSide));
     };
-  const std::vector<Example> examples =
-      telling_examples(respondent.slices, predictions, respondent.input.loader.labels, respondent.outputs,
-                       options.examples, suits);
-  std::vector<HeatQuestion> questions;
-  for (const Example& example : examples) questions.push_back(example.question);
   std::vector<data::Image> pictures;
-  Json list = Json::array();
-  respondent.ask("explaining", questions, [&](const HeatAnswer& answer) {
-    const Example& example = examples[answer.question];
-    std::vector<std::uint8_t> mask;
-    if (truth)
-      mask = truth->mask(example.question.slice, respondent.label_of(example.question.output), kExampleSide);
-    pictures.push_back(example_picture(example, answer, mask));
-    const std::string file = fmt::format("{}-{}-{}.png", example.kind, answer.question, example.label);
-    data::write_png(fs::path(options.out) / file, pictures.back());
-    list.push_back({{"file", file},
-                    {"kind", example.kind},
-                    {"label", example.label},
-                    {"probability", example.probability},
-                    {"study", example.question.slice.study},
-                    {"slice", example.question.slice.file},
-                    {"x_mm", example.question.slice.x_mm}});
-  });
-  require(!pictures.empty(), "--data {}: there is no slice to show", options.data);
+  const std::size_t count =
+      write_examples(options.out,
+                     {.model = *respondent.model,
+                      .context = respondent.context,
+                      .slices = respondent.slices,
+                      .predictions = predictions,
+                      .input = respondent.input,
+                      .method = respondent.method,
+                      .outputs = respondent.outputs,
+                      .per_kind = options.examples,
+                      .suits = suits},
+                     [&](const Example& example, const HeatAnswer& answer) {
+                       std::vector<std::uint8_t> mask;
+                       if (truth)
+                         mask = truth->mask(example.question.slice,
+                                            respondent.label_of(example.question.output), kExampleSide);
+                       pictures.push_back(example_picture(example, answer, mask));
+                     });
+  require(count > 0, "--data {}: there is no slice to show", options.data);
   data::write_png(fs::path(options.out) / "examples.png", tile(pictures, 3));
-  const Json file{
-      {"method", models::name_of(respondent.method.method)}, {"split", options.split}, {"examples", list}};
-  write_text_file(fs::path(options.out) / "examples.json", file.dump(2) + "\n");
-  fmt::print("written: {0}/examples.png, {0}/examples.json and {1} pictures\n", options.out, pictures.size());
+  fmt::print("written: {0}/examples.png, {0}/examples.json with {1} examples\n", options.out, count);
 }
 
 void play_pointing_game(const ExplainOptions& options, Respondent& respondent, const Truth& truth) {

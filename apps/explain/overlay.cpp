@@ -59,6 +59,18 @@ data::Image overlay(const data::Image& picture, std::span<const float> heat) {
   return result;
 }
 
+data::Image heat_layer(std::span<const float> heat, int width, int height) {
+  data::Image layer{.width = width, .height = height, .channels = 4, .pixels = {}};
+  require(heat.size() == pixels_of(layer), "heat_layer: {} values of heat, expected {}x{}", heat.size(),
+          width, height);
+  for (const float value : heat) {
+    const Color color = heat_color(value);
+    layer.pixels.insert(layer.pixels.end(), color.begin(), color.end());
+    layer.pixels.push_back(mixed(0, 255, opacity(value)));
+  }
+  return layer;
+}
+
 void outline(data::Image& picture, std::span<const std::uint8_t> mask, Color color) {
   require(picture.channels == 3 && mask.size() == pixels_of(picture),
           "outline: {} values of a mask for a picture of {}x{}x{}", mask.size(), picture.width,

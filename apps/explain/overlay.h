@@ -17,6 +17,10 @@ std::array<std::uint8_t, 3> heat_color(float heat);
 // to 0.1), a quarter of the picture shining through where hottest.
 data::Image overlay(const data::Image& picture, std::span<const float> heat);
 
+// The heat [height, width] alone as RGBA, to be laid over a picture: the same colors, transparent in the same
+// way.
+data::Image heat_layer(std::span<const float> heat, int width, int height);
+
 // Draws, into an RGB picture, the outline of the pixels that are not 0 in `mask` [height, width].
 void outline(data::Image& picture, std::span<const std::uint8_t> mask, std::array<std::uint8_t, 3> color);
 

@@ -30,8 +30,9 @@ std::string data_uri(const fs::path& png) {
 
 // The examples of an evaluation with their pictures inside.
 Json read_examples(const fs::path& folder) {
-  Json examples = read_json(folder / "examples.json");
-  if (!examples.is_array()) return Json::array();
+  const Json file = read_json(folder / "examples.json");
+  if (!file.is_object()) return Json::array();
+  Json examples = file.value("examples", Json::array());
   for (Json& example : examples)
     for (const char* key : {"picture", "heat"})
       if (const std::string file = example.value(key, ""); !file.empty()) {

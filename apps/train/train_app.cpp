@@ -4,6 +4,8 @@
 
 #include "apps/engine/main_guard.h"
 #include "apps/engine/slices.h"
+#include "apps/evaluate/evaluate_app.h"
+#include "apps/report/report.h"
 #include "apps/train/run_record.h"
 #include "apps/train/trainer.h"
 #include "data/shuffle.h"
@@ -119,6 +121,29 @@ void say_what_is_trained(const models::ImageClassifier& model, const StudySplit&
       config.image_size, split.train.size(), split.validation.size(), split.test.size());
 }
 
+// What a run ends with: its best checkpoint on the validation patients, with intervals and examples, in its
+// report. The run is complete without it.
+void evaluate_best(const RunDirectory& run, const data::SliceSet& slices, const TrainOptions& options) {
+  try {
+    EvaluateOptions evaluation;
+    evaluation.models = {run.best().string()};
+    evaluation.data = slices.root.string();
+    evaluation.out = (run.path() / "validation").string();
+    evaluation.split = "validation";
+    evaluation.device = options.device;
+    evaluation.scoring.reading = {
+        .batch_size = options.batch_size, .threads = options.loader_threads, .quiet = options.session.quiet};
+    evaluation.quiet = true;
+    run_evaluate(evaluation);
+    write_report({.runs = {run.path()}, .out = run.path() / "report.html"});
+  } catch (const Error& error) {
+    fmt::print(
+        stderr,
+        "warning: the best checkpoint was not evaluated ({}); do it with: evaluate --model {} --data {}\n",
+        error.what(), run.best().string(), slices.root.string());
+  }
+}
+
 void train(const TrainOptions& options, const TrainProgram& program, const std::string& recipe,
            const std::vector<std::string>& command) {
   const StopSignal stop;
@@ -170,9 +195,11 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
                trainer.epoch(), trainer.step(), program.name, run.path().string());
     return;
   }
+  if (!options.overfit_batch) evaluate_best(run, slices, options);
   fmt::print("best epoch {} with validation {}: {}\npeak tensor memory {}\n", trainer.best_epoch(),
              trainer.best_text(), run.best().string(),
              format_bytes(static_cast<double>(device.backend.memory_use().peak)));
+  fmt::print("report: {}\n", (run.path() / "report.html").string());
 }
 
 }  // namespace

@@ -144,6 +144,9 @@ function confusionTable(level, threshold) {
   return table(`Confusion at a probability of ${threshold}`, ["label", "found", "missed", "false alarms", "rightly negative"], body);
 }
 
+const kinds = {found: "Fractures found, with the highest probability", missed: "Fractures missed, with the lowest probability",
+               alarm: "False alarms, with the highest probability"};
+
 function gallery(examples) {
   const box = element("div");
   for (const kind of unique(examples.map((one) => one.kind))) {
@@ -151,10 +154,10 @@ function gallery(examples) {
       const pictures = element("div", {className: "pictures"}, element("img", {src: one.picture, loading: "lazy",
         alt: `Sagittal slice of study ${one.study}: ${one.label} predicted ${number(one.probability, 2)}, truth ${one.truth.join(" ") || "no fracture"}`}));
       if (one.heat) pictures.append(element("img", {src: one.heat, className: "heat", alt: "", loading: "lazy"}));
-      return element("figure", {}, pictures, element("figcaption", {}, element("b", {className: one.right ? "good" : "bad"}, `${one.label} ${number(one.probability, 2)}`),
+      return element("figure", {}, pictures, element("figcaption", {}, element("b", {className: one.kind === "found" ? "good" : "bad"}, `${one.label} ${number(one.probability, 2)}`),
         ` · true: ${one.truth.join(" ") || "none"}`, element("br"), `…${one.study.slice(-8)}, x ${number(one.x_mm, 1)} mm`));
     });
-    box.append(element("h3", {}, kind), element("div", {className: "gallery"}, ...figures), element("br"));
+    box.append(element("h3", {}, kinds[kind] || kind), element("div", {className: "gallery"}, ...figures), element("br"));
   }
   if (!examples.some((one) => one.heat)) return box;
   const toggle = element("button", {type: "button"}, "Hide where the model looked");

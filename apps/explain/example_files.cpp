@@ -1,0 +1,75 @@
+#include "apps/explain/example_files.h"
+
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "apps/explain/overlay.h"
+#include "tensor/atomic_file.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+// The network's input as a grey picture where it is one: a third of the bytes.
+data::Image slice_picture(const HeatAnswer& answer) {
+  data::Image picture{.width = answer.size, .height = answer.size, .channels = 3, .pixels = {}};
+  picture.pixels.assign(answer.pixels.begin(), answer.pixels.end());
+  bool is_grey = true;
+  for (std::size_t i = 0; i < picture.pixels.size(); i += 3)
+    is_grey &= picture.pixels[i] == picture.pixels[i + 1] && picture.pixels[i] == picture.pixels[i + 2];
+  if (!is_grey) return picture;
+  picture.channels = 1;
+  for (std::size_t i = 0; 3 * i < picture.pixels.size(); ++i) picture.pixels[i] = picture.pixels[3 * i];
+  picture.pixels.resize(picture.pixels.size() / 3);
+  return picture;
+}
+
+Json example_json(const Example& example, const std::vector<std::size_t>& labels) {
+  const data::SliceRecord& slice = example.question.slice;
+  Json truth = Json::array();
+  for (const std::size_t label : labels)
+    if (slice.labels[label] > 0.5F) truth.push_back(data::kLabelNames[label]);
+  return {{"kind", example.kind}, {"label", example.label}, {"probability", example.probability},
+          {"truth", truth},       {"study", slice.study},   {"slice", slice.file},
+          {"x_mm", slice.x_mm}};
+}
+
+}  // namespace
+
+std::size_t write_examples(const fs::path& folder, const ExampleRequest& request,
+                           const std::function<void(const Example&, const HeatAnswer&)>& visit) {
+  const std::vector<std::size_t>& labels = request.input.loader.labels;
+  std::vector<std::size_t> outputs = request.outputs;
+  if (outputs.empty()) {
+    outputs.resize(labels.size());
+    std::iota(outputs.begin(), outputs.end(), std::size_t{0});
+  }
+  const std::vector<Example> examples =
+      telling_examples(request.slices, request.predictions, labels, outputs, request.per_kind, request.suits);
+  std::error_code error;
+  fs::create_directories(folder / "examples", error);
+  require(!error, "{}: cannot be created: {}", (folder / "examples").string(), error.message());
+  std::vector<HeatQuestion> questions;
+  for (const Example& example : examples) questions.push_back(example.question);
+  Json list = Json::array();
+  explain_slices(request.model, request.context, request.slices.root, questions, request.input,
+                 request.method, [&](const HeatAnswer& answer) {
+                   const Example& example = examples[answer.question];
+                   Json entry = example_json(example, labels);
+                   entry["picture"] = fmt::format("examples/{}-slice.png", answer.question);
+                   entry["heat"] = fmt::format("examples/{}-heat.png", answer.question);
+                   data::write_png(folder / entry["picture"].get<std::string>(), slice_picture(answer));
+                   data::write_png(folder / entry["heat"].get<std::string>(),
+                                   heat_layer(answer.heat, answer.size, answer.size));
+                   list.push_back(std::move(entry));
+                   if (visit) visit(example, answer);
+                 });
+  const Json file{{"method", models::name_of(request.method.method)}, {"examples", list}};
+  write_text_file(folder / "examples.json", file.dump(2) + "\n");
+  return examples.size();
+}
+
+}  // namespace sagitta::apps
