@@ -356,3 +356,27 @@ TEST_CASE("a trace and a picture of the graph come of a run, and change nothing 
   }
   CHECK(read_bytes(folder / "graph.dot").find("Attention") != std::string::npos);
 }
+
+TEST_CASE("the range test finds where the loss falls, and stops where it explodes") {
+  const TempFolder folder;
+  const Trainer::Data data = make_data(folder, 13);
+  Run run(RunDirectory::create(folder / "run"), options_for(1), data);
+  const std::vector<LrTrial> trials = run.trainer->find_learning_rate();
+  REQUIRE(trials.size() > 20);
+  CHECK(trials.size() <= 100);
+  CHECK(trials.front().learning_rate == doctest::Approx(1e-7));
+  for (std::size_t i = 1; i < trials.size(); ++i) CHECK(trials[i].learning_rate > trials[i - 1].learning_rate);
+  write_lr_finder(folder.path(), trials);
+  CHECK(Json::parse(read_bytes(folder / "lr_finder.json"))["loss"].size() == trials.size());
+  CHECK(read_bytes(folder / "lr_finder.html").find("lr_finder") != std::string::npos);
+
+  // A loss that falls fastest at 1e-3, and a rise after it.
+  std::vector<LrTrial> made;
+  for (double x = -6; x <= 0; x += 0.1) {
+    const double loss = x < -1 ? 1 - 0.5 / (1 + std::exp(-6 * (x + 3))) : 3 + x;
+    made.push_back({std::pow(10, x), loss, loss});
+  }
+  CHECK(std::log10(steepest_rate(made)) == doctest::Approx(-3).epsilon(0.02));
+  for (LrTrial& trial : made) trial.smoothed = trial.learning_rate;  // rises from the start
+  CHECK(steepest_rate(made) == 0);
+}

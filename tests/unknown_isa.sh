@@ -4,5 +4,8 @@
 set -euo pipefail
 status=0
 message=$(SAGITTA_ISA=vax "$1" --recipe demo-resnet --data nowhere --out nowhere 2>&1 >/dev/null) || status=$?
+versions=0
+SAGITTA_ISA=vax "$1" --version >/dev/null 2>&1 || versions=$?
+[[ $versions == 1 ]] || { echo "--version: exit $versions"; exit 1; }
 [[ $status == 1 && $message == *'SAGITTA_ISA is "vax"; this processor and this build have:'* && $(wc -l <<<"$message") == 1 ]] ||
   { echo "exit $status: $message"; exit 1; }

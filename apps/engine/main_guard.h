@@ -15,10 +15,11 @@ namespace sagitta::apps {
 
 // Parses the command line with `app`, then runs `work`, which returns the exit code.
 inline int run_main(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", [] { return version_text(); });
   add_manual_option(app);
   try {
     app.parse(argc, argv);
+    return work();
   } catch (const CLI::ConfigError& error) {
     fmt::print(stderr, "error: {}: {}; see {} --help\n", app.get_config_ptr()->as<std::string>(),
                error.what(), app.get_name());
@@ -27,9 +28,6 @@ inline int run_main(CLI::App& app, int argc, char** argv, const std::function<in
     if (error.get_exit_code() == 0) return app.exit(error);  // --help and the like
     fmt::print(stderr, "error: {}; see {} --help\n", error.what(), app.get_name());
     return 2;
-  }
-  try {
-    return work();
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "error: out of memory\n");
   } catch (const std::exception& error) {

@@ -72,15 +72,18 @@ void write_report(const ReportOptions& options) {
   Json runs = Json::array();
   for (std::size_t i = 0; i < names.size(); ++i) runs.push_back(run_document(options.runs[i], names[i]));
   const std::string title = names.size() == 1 ? names.front() : fmt::format("{} runs compared", names.size());
-  write_text_file(options.out,
-                  filled(page_part("report.html"), {{"title", escaped(title)},
-                                                    {"refresh", options.refreshes ? kRefresh : ""},
-                                                    {"style", page_part("report.css")},
-                                                    {"document", script_json({{"runs", runs}})},
-                                                    {"chart_library", chart_library()},
-                                                    {"charts", page_part("charts.js")},
-                                                    {"sections", page_part("sections.js")},
-                                                    {"script", page_part("report.js")}}));
+  write_page(title, {{"runs", runs}}, options.out, options.refreshes);
+}
+
+void write_page(const std::string& title, const Json& document, const fs::path& file, bool refreshes) {
+  write_text_file(file, filled(page_part("report.html"), {{"title", escaped(title)},
+                                                          {"refresh", refreshes ? kRefresh : ""},
+                                                          {"style", page_part("report.css")},
+                                                          {"document", script_json(document)},
+                                                          {"chart_library", chart_library()},
+                                                          {"charts", page_part("charts.js")},
+                                                          {"sections", page_part("sections.js")},
+                                                          {"script", page_part("report.js")}}));
 }
 
 }  // namespace sagitta::apps

@@ -164,13 +164,15 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
                                              .size = static_cast<int>(config.image_size)});
   keep_slice_settings(slices, run.path() / "slices.json");
   const StudySplit split = settle_split(run.path() / "split.json", slices, options);
-  if (!resuming) write_text_file(run.path() / "recipe.toml", recipe);
-  record_data(run.path(), slices, split);
-  record_session(run.path(), {.program = program.name,
-                              .command = command,
-                              .device = describe(device.backend.device()),
-                              .precision = options.device.precision,
-                              .threads = cpu_threads()});
+  const bool is_run = !options.session.find_lr;  // trying learning rates leaves the directory free for a run
+  if (!resuming && is_run) write_text_file(run.path() / "recipe.toml", recipe);
+  if (is_run) record_data(run.path(), slices, split);
+  if (is_run)
+    record_session(run.path(), {.program = program.name,
+                                .command = command,
+                                .device = describe(device.backend.device()),
+                                .precision = options.device.precision,
+                                .threads = cpu_threads()});
 
   ObservedBackend backend(
       device.backend);  // so that a step can be traced, drawn and searched for its first NaN
@@ -189,6 +191,13 @@ void train(const TrainOptions& options, const TrainProgram& program, const std::
     settled.mix = {};
   }
   Trainer trainer(*model, context, preprocessor, data_of(slices, split, options), settled, run, &stop);
+  if (options.session.find_lr) {
+    const std::vector<LrTrial> trials = trainer.find_learning_rate();
+    write_lr_finder(run.path(), trials);
+    fmt::print("the loss falls fastest at a learning rate of {:.1e}; the plot: {}\n", steepest_rate(trials),
+               (run.path() / "lr_finder.html").string());
+    return;
+  }
   if (run.has_checkpoint()) trainer.resume();
   if (trainer.run() == Trainer::Outcome::stopped) {
     fmt::print("stopped by {} at epoch {}, step {}; go on with: {} --resume {}\n", stop.received(),

@@ -170,6 +170,11 @@ void Trainer::warn_of_labels() {
               "add studies, or leave it out of --labels");
 }
 
+std::vector<LrTrial> Trainer::find_learning_rate() {
+  model_.train();
+  return apps::find_learning_rate(step_, loader_, options_.seed);
+}
+
 Trainer::Outcome Trainer::run() {
   warn_of_labels();
   log_ = std::make_unique<RunLog>(run_, position_.optimizer_steps);

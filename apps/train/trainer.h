@@ -14,6 +14,7 @@
 #include "apps/engine/stop_signal.h"
 #include "apps/events/run_log.h"
 #include "apps/observe/step_trace.h"
+#include "apps/train/lr_finder.h"
 #include "apps/train/train_step.h"
 #include "apps/train/trainer_state.h"
 #include "models/preprocessor.h"
@@ -38,6 +39,9 @@ class Trainer {
   // Trains to the last epoch, or until the signal to stop, and leaves a checkpoint of what was trained.
   // Throws Error when the loss is not finite any more; the checkpoints are untouched then.
   Outcome run();
+
+  // Spoils the model: tries learning rates instead of training (lr_finder.h).
+  std::vector<LrTrial> find_learning_rate();
 
   // Where the run stands, from 1.
   std::int64_t epoch() const { return position_.epoch + 1; }

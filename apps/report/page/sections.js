@@ -237,6 +237,24 @@ function comparison(runs) {
   return made;
 }
 
+function learningRates(found) {
+  const suggestion = found.steepest > 0
+    ? `The loss falls fastest at ${found.steepest.toExponential(1)}; with warm-up a rate near it is a good first try, without one a third of it.`
+    : "The loss never fell: look at the data, the labels and the weights first.";
+  return [section("Learning-rate range test", element("p", {className: "note"}, suggestion),
+    chartCard("Loss against the learning rate", suggestion, () => {
+      const chart = lines([
+        {label: "loss of a batch", points: pairs(found.learning_rate, found.loss), color: color(0) + "55", width: 1},
+        {label: "smoothed", points: pairs(found.learning_rate, found.smoothed), color: color(0)},
+        {label: "falls fastest here", points: found.steepest > 0 ? [[found.steepest, Math.min(...found.smoothed)], [found.steepest, found.smoothed[0]]] : [],
+         color: color(1), dash: [4, 4]},
+      ], {x: "learning rate, one step each", y: "loss", yRange: [0, 2 * found.smoothed[0]]});
+      const isDecade = (value) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6;
+      Object.assign(chart.options.scales.x, {type: "logarithmic", ticks: {maxRotation: 0, callback: (value) => isDecade(value) ? value.toExponential(0) : ""}});
+      return chart;
+    }))];
+}
+
 function section(title, ...content) {
   const id = title.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   document.getElementById("contents").append(element("a", {href: "#" + id}, title));
