@@ -62,6 +62,16 @@ if [[ $part == full-disk ]]; then
   head -c 1M /dev/zero >full/filler2 2>/dev/null || true
   refused 1 "full/evaluation" evaluate --model run/best --data slices --out full/evaluation --split all
   refused 1 "full/logits.safetensors" forward --model "$golden/resnet_basic" --input "$golden/resnet_basic/golden.safetensors" --output full/logits.safetensors
+
+  # A disk that fills while a run goes on: what was saved before is whole, and with room again the run ends as any other.
+  rm -rf full/*
+  mount -o remount,size=160m full
+  several=("${small[@]/#1/4}" --optimizer sgd --momentum 0 --keep-checkpoints 9)
+  refused 1 "full/run" train_resnet --data slices --out full/run "${several[@]}"
+  mount -o remount,size=500m full
+  "$bin/train_resnet" --resume full/run >resumed.log 2>&1 || { echo "FAILED: the run did not go on"; failures=1; }
+  "$bin/train_resnet" --data slices --out undisturbed "${several[@]}" >/dev/null 2>&1
+  cmp full/run/last/model.safetensors undisturbed/last/model.safetensors || failures=1
 else
   # Flags.
   refused 2 "--nosuch" reslice --data ct --out out --nosuch
