@@ -8,7 +8,7 @@
 #include "apps/engine/predictions.h"
 #include "apps/engine/run_directory.h"
 #include "apps/engine/slices.h"
-#include "apps/evaluate/sheet.h"
+#include "apps/engine/drawing.h"
 #include "apps/train/train_options.h"
 #include "data/rsna_metric.h"
 #include "temp_folder.h"
