@@ -71,6 +71,7 @@ void put_series(DcmItem& item, const SecondaryCapture& capture, const std::strin
   put(item, DCM_SeriesInstanceUID, series_uid);
   put(item, DCM_SeriesNumber, "9000");  // behind the scanner's own
   put(item, DCM_SeriesDescription, capture.series_description);
+  put(item, DCM_BodyPartExamined, "CSPINE");
   put(item, DCM_Manufacturer, "Sagitta");
   put(item, DCM_SoftwareVersions, capture.software_version);
   put(item, DCM_ConversionType, "WSD");  // workstation

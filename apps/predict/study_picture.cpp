@@ -6,40 +6,19 @@
 
 #include "apps/engine/drawing.h"
 #include "apps/explain/overlay.h"
+#include "apps/predict/plane_axes.h"
 #include "data/augment.h"
 #include "data/slice_set.h"
 
 namespace sagitta::apps {
 namespace {
 
-constexpr int kMargin = 20, kSide = 384, kGap = 14, kAxis = 40, kCaption = 30, kTicks = 26;
-constexpr int kHeader = 92, kFooter = 44, kBars = 290, kBarHeight = 34;
+constexpr int kMargin = 20, kSide = 384, kGap = 16, kAxis = 66, kCaption = 30, kTicks = 44;
+constexpr int kHeader = 112, kFooter = 48, kBars = 300, kBarHeight = 34;
 constexpr std::uint8_t kBackground = 20;
 constexpr Color kText{235, 235, 235}, kQuiet{150, 150, 150}, kTrack{52, 52, 52}, kBar{120, 150, 190},
     kStandsOut{249, 140, 10}, kWarning{255, 205, 90};
 constexpr std::size_t kMostPlanes = 3, kNameEnd = 12;
-
-// One pixel of a picture in the patient, where it was letterboxed to kSide.
-struct Scale {
-  double first_mm, mm_per_pixel;
-  double mm_at(double pixel) const { return first_mm + pixel * mm_per_pixel; }
-  int pixel_at(double mm) const { return static_cast<int>(std::lround((mm - first_mm) / mm_per_pixel)); }
-};
-
-struct Axes {
-  Scale y, z;  // across: y grows to the back; down: z falls to the feet
-};
-
-Axes axes_of(const data::SagittalGrid& grid) {
-  const double zoom = static_cast<double>(kSide) / std::max(grid.width, grid.height);
-  const data::LetterboxPlace place = data::letterbox_place(grid.width, grid.height, kSide);
-  const double mm = grid.spacing_mm / zoom;
-  // Pixel centers: a letterboxed pixel is 1 / zoom of the grid's wide.
-  const auto first = [&](double first_mm, int offset, double sign) {
-    return first_mm + sign * ((0.5 - offset) / zoom - 0.5) * grid.spacing_mm;
-  };
-  return {.y = {first(grid.y_first, place.left, 1), mm}, .z = {first(grid.z_first, place.top, -1), -mm}};
-}
 
 // The plane as people look at it, grey: of three channels the middle one, which of `neighbors` is the plane
 // itself and of `windows` the one between soft tissue and bone.
@@ -50,31 +29,35 @@ data::Image grey_of(const data::Image& picture) {
   return grey;
 }
 
-// The multiples of a round number of millimeters between both ends of a scale.
-std::vector<int> ticks(const Scale& scale) {
-  const double a = scale.mm_at(0), b = scale.mm_at(kSide - 1), low = std::min(a, b), high = std::max(a, b);
-  const int step = high - low > 400 ? 100 : high - low > 150 ? 50 : 20;
-  std::vector<int> values;
-  for (int mm = static_cast<int>(std::ceil(low / step)) * step; mm <= high; mm += step) values.push_back(mm);
-  return values;
+// No model is as sure as 0.00 or 1.00 would say.
+std::string probability_text(double p) {
+  return p >= 0.995 ? ">0.99" : p < 0.005 ? "<0.01" : fmt::format("{:.2f}", p);
 }
 
-void draw_horizontal_axis(data::Image& image, const Scale& scale, int left, int below) {
-  for (const int mm : ticks(scale)) {
-    const int x = left + scale.pixel_at(mm);
+// LPS: x grows to the patient's left.
+std::string place_text(const nlohmann::ordered_json& record, std::size_t picture) {
+  const double off = record["planes_x_mm"][picture].get<double>() - record["midline_x_mm"].get<double>();
+  if (std::abs(off) < 0.05) return "in the midline";
+  return fmt::format("{:.1f} mm {} of midline", std::abs(off), off > 0 ? "left" : "right");
+}
+
+void draw_horizontal_axis(data::Image& image, const MmScale& scale, int left, int below) {
+  for (const int mm : scale.ticks(kSide)) {
+    const int x = left + static_cast<int>(std::lround(scale.pixel_at(mm)));
     const std::string text = std::to_string(mm);
     fill_box(image, x, below, x + 1, below + 5, kQuiet);
-    draw_text(image, x - text_width(text) / 2, below + 9, text, kQuiet);
+    draw_text(image, x - text_width(text, 2) / 2, below + 9, text, kQuiet, 2);
   }
 }
 
-void draw_vertical_axis(data::Image& image, const Scale& scale, int left, int top) {
-  for (const int mm : ticks(scale)) {
-    const int y = top + scale.pixel_at(mm);
+void draw_vertical_axis(data::Image& image, const MmScale& scale, int left, int top) {
+  for (const int mm : scale.ticks(kSide)) {
+    const int y = top + static_cast<int>(std::lround(scale.pixel_at(mm)));
     const std::string text = std::to_string(mm);
     fill_box(image, left - 5, y, left, y + 1, kQuiet);
-    draw_text(image, left - 9 - text_width(text), y - 4, text, kQuiet);
+    draw_text(image, left - 9 - text_width(text, 2), y - 8, text, kQuiet, 2);
   }
+  draw_text(image, left - 9 - text_width("mm", 2), top + kSide + 9, "mm", kQuiet, 2);
 }
 
 // Anterior, posterior, head, foot: where the edges of a sagittal plane point.
@@ -92,14 +75,14 @@ void draw_directions(data::Image& image, int left, int top) {
 void draw_plane(data::Image& image, const StudyCut& cut, const StudyPrediction& prediction,
                 const StudyPredictor& predictor, const ShownPlane& shown, int top) {
   const data::Image plane = data::letterbox(grey_of(cut.pictures[shown.picture]), kSide);
-  const Axes axes = axes_of(cut.grid);
+  const PlaneAxes axes = plane_axes(cut.grid, kSide);
   const int left = kMargin + kAxis, right = left + kSide + kGap, pictures = top + kCaption;
-  const double x_mm = cut.record["planes_x_mm"][shown.picture];
+  const double p = probability_of(prediction.slice_logit(shown.picture, shown.output));
   draw_text(image, left, top + 4,
-            fmt::format("{} in the plane x = {:.1f} mm: {:.2f}", prediction.labels[shown.output], x_mm,
-                        probability_of(prediction.slice_logit(shown.picture, shown.output))),
+            fmt::format("{} {}, {}", prediction.labels[shown.output], probability_text(p),
+                        place_text(cut.record, shown.picture)),
             kText, 2);
-  draw_text(image, right, top + 4, "where the model looked for it", kText, 2);
+  draw_text(image, right, top + 4, "where the model looked", kText, 2);
   paste(image, plane, left, pictures);
   paste(image, overlay(plane, predictor.heat(cut, shown.picture, shown.output, kSide)), right, pictures);
   for (const int x : {left, right}) {
@@ -124,7 +107,7 @@ void draw_bars(data::Image& image, const StudyPrediction& prediction, const std:
     draw_text(image, left, y, label == 0 ? "any" : data::kLabelNames[label], text, 2);
     fill_box(image, track, y - 1, track + kTrackWidth, y - 1 + kTrackHeight, kTrack);
     fill_box(image, track, y - 1, track + length, y - 1 + kTrackHeight, is_shown ? kStandsOut : kBar);
-    draw_text(image, track + kTrackWidth + 12, y, p ? fmt::format("{:.2f}", *p) : "none", text, 2);
+    draw_text(image, track + kTrackWidth + 12, y, p ? probability_text(*p) : "none", text, 2);
   }
 }
 
@@ -134,8 +117,8 @@ void draw_heat_legend(data::Image& image, int left, int top) {
   for (int x = 0; x < kWidth; ++x)
     fill_box(image, left + 60 + x, top - 1, left + 61 + x, top + 15,
              heat_color(static_cast<float>(x) / (kWidth - 1)));
-  draw_text(image, left + 60, top + 20, "least", kQuiet);
-  draw_text(image, left + 60 + kWidth - text_width("most"), top + 20, "most", kQuiet);
+  draw_text(image, left + 60, top + 24, "less", kQuiet, 2);
+  draw_text(image, left + 60 + kWidth - text_width("more", 2), top + 24, "more", kQuiet, 2);
 }
 
 // What the series is, without anything that names a patient.
@@ -145,7 +128,7 @@ std::string series_text(const nlohmann::ordered_json& record) {
                   record["spacing_mm"]["median"].get<double>(), record["pixel_mm"][1].get<double>());
   if (const double tilt = record["tilt_degrees"]; tilt > 0.1)
     text += fmt::format(", tilted by {:.1f} degrees", tilt);
-  return text;
+  return text + (record["verdict"] == "warn" ? " (with reservations)" : "");
 }
 
 std::string end_of(const std::string& name) {
@@ -183,9 +166,8 @@ data::Image study_picture(const StudyCut& cut, const StudyPrediction& prediction
                                     kHeader + static_cast<int>(shown.size()) * kRow + kFooter, kBackground);
   draw_text(image, kMargin, 18, "Estimated probability of fracture, study " + end_of(cut.record["study"]),
             kText, 2);
-  draw_text(image, kMargin, 44, series_text(cut.record) + "; " + how, kQuiet);
-  if (cut.record["verdict"] == "warn")
-    draw_text(image, kMargin, 60, "with reservations about the series: see the study's JSON file", kWarning);
+  draw_text(image, kMargin, 44, series_text(cut.record), kQuiet, 2);
+  draw_text(image, kMargin, 68, "Prediction: " + how, kQuiet, 2);
   for (std::size_t row = 0; row < shown.size(); ++row)
     draw_plane(image, cut, prediction, predictor, shown[row], kHeader + static_cast<int>(row) * kRow);
   draw_bars(image, prediction, shown, bars, kHeader);
