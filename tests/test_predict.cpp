@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/engine/slices.h"
 #include "apps/evaluate/evaluate_app.h"
 #include "apps/predict/plane_axes.h"
 #include "apps/predict/predict_app.h"
@@ -175,6 +176,52 @@ TEST_CASE("predict: the numbers of evaluate, slice for slice and study for study
             doctest::Approx(slices.number(i, slices.column("C5_probability"))).epsilon(1e-6));
     }
   }
+}
+
+TEST_CASE("predict: slices are cut as those that the models were trained on") {
+  const KnownCase known;
+  const fs::path model = known.folder / "model", surer = known.folder / "surer";
+  const auto rewrite = [&](const fs::path& of, const auto& change) {
+    auto json = nlohmann::ordered_json::parse(testing::read_bytes(known.folder / "slices/settings.json"));
+    change(json);
+    testing::write_bytes(of / "slices.json", json.dump());
+  };
+  const auto source = [&] { return apps::source_for_models({model.string(), surer.string()}); };
+  CHECK(source().size == 80);  // not 64, the size of the first one's input
+  CHECK(source().slices == 3);
+  CHECK(source().window == "300/1500");
+  rewrite(surer, [](auto& json) { json["size"] = 96; });
+  CHECK(source().size == 96);
+  for (const char* key : {"planes", "span_mm", "channels"}) {
+    rewrite(surer, [&](auto& json) {
+      if (std::string(key) == "channels")
+        json[key] = "neighbors";
+      else
+        json[key] = 5;
+    });
+    CAPTURE(key);
+    CHECK_THROWS_WITH_AS(source(), doctest::Contains("surer: was trained on slices cut otherwise"), Error);
+    CHECK_NOTHROW(apps::source_for_models({model.string(), surer.string()}, false));
+  }
+  rewrite(surer, [](auto& json) { json["size"] = 0; });
+  CHECK_THROWS_WITH_AS(source(), doctest::Contains("cut otherwise"), Error);
+  // All of it survives the way to reslice's own options, the kind of window included.
+  for (const fs::path& of : {model, surer})
+    rewrite(of, [](auto& json) {
+      json["size"] = 0;
+      json["spacing_mm"] = 1.25;
+      json["windows"][0]["function"] = "linear_exact";
+    });
+  const apps::CutOptions cut = apps::cut_options(source());
+  CHECK(cut.size == 0);
+  CHECK(cut.spacing_mm == 1.25);
+  CHECK(cut.windows.front().function == data::WindowFunction::linear_exact);
+  CHECK(apps::settings_json(cut) ==
+        nlohmann::ordered_json::parse(testing::read_bytes(model / "slices.json")));
+  // A model that does not say gets the usual ones.
+  fs::remove(model / "slices.json");
+  CHECK(apps::source_for_models({model.string()}).size == 64);
+  CHECK(apps::source_for_models({model.string()}).slices == 25);
 }
 
 TEST_CASE("predict: a model's own aggregator is used, another model's labels are refused") {

@@ -117,15 +117,15 @@ class Batch {
   // A prediction without its picture is still one.
   void add_picture(const StudyCut& cut, const StudyPrediction& prediction, Json& record) const {
     const std::string study = record["study"];
-    data::SecondaryCapture capture{
-        .picture = {},
-        .identity = files_.settings().dump(),
-        .series_description = "Sagitta: research software, not a medical device",
-        .derivation =
-            fmt::format("Fracture probabilities by sagitta predict {} ({}). {}", version(), how_, kNotice),
-        .software_version = version()};
+    const std::string how = how_ + (record["trained_on"] ? "; trained on this study" : "");
+    data::SecondaryCapture capture;
+    capture.identity = files_.settings().dump();
+    capture.series_description = "Sagitta: research software, not a medical device";
+    capture.derivation =
+        fmt::format("Fracture probabilities by sagitta predict {} ({}). {}", version(), how, kNotice);
+    capture.software_version = version();
     try {
-      capture.picture = study_picture(cut, prediction, predictor_, how_);
+      capture.picture = study_picture(cut, prediction, predictor_, how);
     } catch (const Error& error) {
       record["reasons"].push_back(fmt::format("no picture: {}", error.what()));
       return;
