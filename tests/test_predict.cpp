@@ -345,6 +345,12 @@ TEST_CASE("predict: an interrupted batch goes on, with the same files; other set
   CHECK(summary.reused == 1);
   CHECK(summary.predicted == 3);
   CHECK((files_in(out) == whole));
+  for (const std::string damaged : {"", "[1]", "{\"study\": 7}", "{\"study\": \"1.2.3.3\"}"}) {
+    testing::write_bytes(out / "studies/1.2.3.3.json", damaged);
+    CAPTURE(damaged);
+    CHECK(apps::predict_studies(known.options).reused == 2);
+    CHECK((files_in(out) == whole));
+  }
   // A picture that is lost is made again.
   fs::remove(out / "pictures/1.2.3.1.png");
   CHECK(apps::predict_studies(known.options).reused == 2);

@@ -69,15 +69,19 @@ fs::path StudyFiles::capture_of(const std::string& study) {
 Json StudyFiles::finished(const std::string& study) const {
   std::ifstream stream(out_ / json_of(study));
   if (!stream) return nullptr;
-  Json record = Json::parse(stream, nullptr, false);
-  if (!record.is_object() || record.value("study", "") != study ||
-      record.value("settings", Json()) != settings_)
-    return nullptr;
-  if (record.value("verdict", "refused") == "refused" || !record.contains("probabilities")) return nullptr;
-  if (wanted_.picture && !is_there(out_ / picture_of(study))) return nullptr;
-  if (wanted_.secondary_capture && !is_there(out_ / capture_of(study))) return nullptr;
-  record.erase("settings");
-  return record;
+  try {
+    Json record = Json::parse(stream);
+    if (record.at("study") != study || record.at("settings") != settings_ ||
+        record.at("verdict") == "refused")
+      return nullptr;
+    probabilities_in(record);
+    if (wanted_.picture && !is_there(out_ / picture_of(study))) return nullptr;
+    if (wanted_.secondary_capture && !is_there(out_ / capture_of(study))) return nullptr;
+    record.erase("settings");
+    return record;
+  } catch (const Json::exception&) {
+    return nullptr;  // damaged: the study is done again
+  }
 }
 
 void StudyFiles::discard(const std::string& study) const {

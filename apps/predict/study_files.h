@@ -48,7 +48,7 @@ class StudyFiles {
 nlohmann::ordered_json record_of(const StudyCut& cut, const StudyPrediction& prediction);
 nlohmann::ordered_json record_of_refused(const StudyCut& cut);
 
-// The probabilities of a record that record_of() made; Error if they are none.
+// The probabilities of a record that record_of() made; a JSON exception if they are none.
 LabelProbabilities probabilities_in(const nlohmann::ordered_json& record);
 
 }  // namespace sagitta::apps
