@@ -1,5 +1,5 @@
 // Reads CT images from DICOM files: first headers (cheap, no pixels), then pixels as Hounsfield units.
-// Bottom of the data floor: series.h sorts what this returns, volume.h stacks it. The only reader of DICOM.
+// Bottom of the data floor: series.h sorts what this returns, volume.h stacks it. The only reader of images.
 // Invariants: values are computed here from the raw stored words, per slice; names, birth dates and other
 // identifying attributes never leave this file - a patient is known outside only by a hash.
 #pragma once

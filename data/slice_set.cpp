@@ -83,7 +83,7 @@ SliceSet SliceSet::of_studies(const std::vector<std::string>& studies) const {
 
 Image read_slice(const SliceSet& set, const SliceRecord& record) {
   const fs::path path = set.root / record.file;
-  Image image = read_image(path);
+  Image image = record.picture ? *record.picture : read_image(path);
   require(image.channels == 1 || image.channels == 3, "{}: {} channels, expected grey or RGB", path.string(),
           image.channels);
   return image;

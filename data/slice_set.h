@@ -1,8 +1,10 @@
-// The slices that `reslice` wrote, as a data set: manifest.csv read, checked and grouped by study.
-// Invariant: every record names a file below `root` and has either all labels or none.
+// The slices that `reslice` wrote, as a data set: manifest.csv read, checked and grouped by study; or slices
+// that were just cut. Invariant: every record names a file below `root`, or holds its picture, and has either
+// all labels or none.
 #pragma once
 #include <array>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,8 @@ struct SliceRecord {
   double x_mm = 0;    // position across the patient, LPS
   bool labeled = false;
   std::array<float, 8> labels{};  // as kLabelNames, 0 or 1
+  // The picture, where it is in memory; `file` is then only its name in messages.
+  std::shared_ptr<const Image> picture = {};
 };
 
 struct SliceSet {

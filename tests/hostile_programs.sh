@@ -61,6 +61,7 @@ if [[ $part == full-disk ]]; then
   rm -rf full/run
   head -c 1M /dev/zero >full/filler2 2>/dev/null || true
   refused 1 "full/evaluation" evaluate --model run/best --data slices --out full/evaluation --split all
+  refused 1 "full/predicted" predict --model run/best --studies ct --out full/predicted
   refused 1 "full/logits.safetensors" forward --model "$golden/resnet_basic" --input "$golden/resnet_basic/golden.safetensors" --output full/logits.safetensors
 
   # A disk that fills while a run goes on: what was saved before is whole, and with room again the run ends as any other.
@@ -80,6 +81,7 @@ else
   refused 2 "--nosuch" train_vit --nosuch
   refused 2 "--nosuch" evaluate --model run/best --data slices --nosuch
   refused 2 "--nosuch" explain --model run/best --data slices --nosuch
+  refused 2 "--nosuch" predict --model run/best --studies ct --out out --nosuch
   refused 2 "--nosuch" forward --model run/best --input file --output out --nosuch
   refused 2 "--nosuch" summary --arch resnet-18 --nosuch
   refused 2 "--data" reslice --out out
@@ -95,6 +97,15 @@ else
   refused 2 "--tta" evaluate --model run/best --data slices --tta 0
   refused 2 "--specificity" evaluate --model run/best --data slices --specificity 90
   refused 2 "--bootstrap" evaluate --model run/best --data slices --bootstrap -1
+  refused 2 "--model" predict --studies ct --out out
+  refused 2 "--out" predict --model run/best --studies ct
+  refused 2 "--study" predict --model run/best --out out
+  refused 2 "--study" predict --model run/best --out out --studies ct --study ct
+  refused 2 "--aggregate" predict --model run/best --studies ct --out out --aggregate learned
+  refused 2 "--aggregator" predict --model run/best --studies ct --out out --aggregate max --aggregator file
+  for values in "--tta 0" "--fill 2" "--jobs -1" "--batch-size 0" "--min-slices 1"; do
+    refused 2 "${values% *}" predict --model run/best --studies ct --out out $values
+  done
   refused 2 "--method" explain --model run/best --data slices --method guess
   refused 2 "--channels" reslice --data ct --out out --channels four
   for values in "--slices 0" "--span-mm -1" "--spacing-mm 0" "--size 3" "--min-slices -1" "--jobs -1"; do
@@ -119,6 +130,16 @@ else
   refused 1 "--label is C9" explain --model run/best --data slices --out out --label C9
   refused 1 "expected grad-cam" explain --model run/best --data slices --out out --method attention-rollout
   refused 1 "train_bounding_boxes.csv" explain --model run/best --data slices --out out --split all --ct slices
+  refused 1 "nowhere" predict --model nowhere --studies ct --out out
+  refused 1 "--studies nowhere" predict --model run/best --studies nowhere --out out
+  refused 1 "--study nowhere" predict --model run/best --study nowhere --out out
+  refused 1 "--study file" predict --model run/best --study file --out out
+  refused 1 "file/out" predict --model run/best --studies ct --out file/out
+  refused 1 "nowhere: no such file" predict --model run/best --studies ct --out out --aggregator nowhere
+  refused 1 "--fill" predict --model run/best --studies ct --out out --fill 0.1,0.2
+  refused 1 "--secondary-capture" predict --model run/best --studies ct --out out --secondary-capture --no-pictures
+  cp -rL "$golden/resnet_basic" foreign && cp run/best/preprocessor_config.json foreign
+  refused 1 "none of patient_overall, C1..C7" predict --model foreign --studies ct --out out
   refused 1 "nowhere" forward --model nowhere --input file --output out
   refused 1 "nowhere" forward --model "$golden/resnet_basic" --input nowhere --output out
   refused 1 "file: the header" forward --model "$golden/resnet_basic" --input file --output out
@@ -142,7 +163,10 @@ else
   refused 1 "empty" evaluate --model empty --data slices
   refused 1 "empty" evaluate --model run/best --data empty --out out8
   refused 1 "empty" summary --arch empty
+  refused 1 "--studies empty" predict --model run/best --studies empty --out out28
+  refused 1 "empty: no axial CT images" predict --model run/best --study empty --out out29
   mkdir -p noise/study && cp file noise/study/1.dcm
+  refused 1 "study: no axial CT images" predict --model run/best --studies noise --out out30
   refused 1 "studies.json" reslice --data noise --out out9
 
   # Damaged tables and settings.
@@ -158,6 +182,18 @@ else
   refused 1 "bad/config.json" summary --arch bad
   damaged run/best bad preprocessor_config.json && refused 1 "bad/preprocessor_config.json" evaluate --model bad --data slices
   damaged run/best bad split.json && refused 1 "bad/split.json" evaluate --model bad --data slices
+
+  for part in config preprocessor_config slices split; do
+    damaged run/best bad $part.json
+    refused 1 "bad/$part.json" predict --model bad --studies ct --out out31
+  done
+  damaged run/best bad model.safetensors && refused 1 "bad/model.safetensors" predict --model bad --studies ct --out out31
+  echo '{"format": "sagitta study aggregator"' >bad/aggregator.json && cp run/best/model.safetensors bad
+  refused 1 "bad/aggregator.json" predict --model bad --studies ct --out out31
+  cp -rL run/best cut && sed -i 's/"planes": [0-9]*/"planes": 4/' cut/slices.json
+  refused 1 "cut: was trained on slices cut otherwise" predict --model run/best --model cut --studies ct --out out31
+  mkdir -p mixed && : >mixed/settings.json
+  refused 1 "--out mixed: holds predictions made otherwise" predict --model run/best --studies ct --out mixed
 
   # What evaluations need of several models, and of earlier evaluations.
   refused 1 "--out" evaluate --model run/best --model run/best --data slices
@@ -194,6 +230,8 @@ else
   rm -rf bad && cp -r ct bad
   find bad -name '*.dcm' -exec truncate -s 700 {} +
   refused 1 "out18/studies.json" reslice --data bad --out out18
+  refused 1 "no study was predicted; first refusal: 1." predict --model run/best --studies bad --out out32
+  grep -q "damaged or truncated" out32/predictions.json || { echo "FAILED: predictions.json gives no reason"; failures=1; }
   grep -q "damaged or truncated" out18/studies.json || { echo "FAILED: studies.json gives no reason"; failures=1; }
 fi
 

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/engine/drawing.h"
 #include "apps/engine/predictions.h"
 #include "apps/engine/run_directory.h"
 #include "apps/engine/slices.h"
-#include "apps/evaluate/sheet.h"
 #include "apps/train/train_options.h"
 #include "data/rsna_metric.h"
 #include "temp_folder.h"
@@ -205,8 +205,8 @@ TEST_CASE("a run keeps its last and best checkpoints and nothing half-written") 
   CHECK(std::filesystem::read_symlink(run.best()).filename() == "step-00000001");
   CHECK(std::filesystem::read_symlink(run.last()).filename() == "step-00000003");
   CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoints/step-00000002"));
-  // A failure while writing leaves both links where they were, and nothing else; what a kill leaves over goes when
-  // the run is opened again.
+  // A failure while writing leaves both links where they were, and nothing else; what a kill leaves over goes
+  // when the run is opened again.
   CHECK_THROWS(run.write_checkpoint(4, true, [](const std::filesystem::path&) { fail("disk full"); }));
   CHECK(std::filesystem::read_symlink(run.last()).filename() == "step-00000003");
   CHECK_FALSE(std::filesystem::exists(folder / "run/checkpoints/step-00000004.part"));
@@ -259,7 +259,8 @@ TEST_CASE("studies of one patient stay in one part of the split") {
     }
   }
   testing::write_bytes(folder / "studies.json", "{");
-  CHECK_THROWS_WITH_AS(split_slices(set, {.validation_fraction = 0.25, .test_fraction = 0.25, .seed = 4}), doctest::Contains("studies.json"), Error);
+  CHECK_THROWS_WITH_AS(split_slices(set, {.validation_fraction = 0.25, .test_fraction = 0.25, .seed = 4}),
+                       doctest::Contains("studies.json"), Error);
 }
 
 TEST_CASE("mean binary cross-entropy: weighted positives, and logits far out without overflow") {

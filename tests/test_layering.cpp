@@ -27,7 +27,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
 const std::map<std::string, std::regex> kConfined{
     {"dcmtk/", std::regex("data/dicom_\\w+\\.cpp")},
     {"stb_image", std::regex("data/image\\.cpp")},
-    {"stb_easy", std::regex("apps/evaluate/sheet\\.cpp")},
+    {"stb_easy", std::regex("apps/engine/drawing\\.cpp")},
     {"Eigen/", std::regex("tensor/cpu/.*")},
     {"omp.h", std::regex("tensor/cpu/.*|apps/.*|data/.*")},
     {"CLI/", std::regex("apps/.*")},

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "apps/reslice/cut_slices.h"
 #include "data/split.h"
+#include "models/hugging_face.h"
 #include "tensor/atomic_file.h"
 #include "tensor/error.h"
 
@@ -61,13 +63,39 @@ void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file
     source.slices = json.at("planes");
     source.span_mm = json.at("span_mm");
     source.channels = json.at("channels");
+    source.size = json.value("size", source.size);
+    source.spacing_mm = json.value("spacing_mm", source.spacing_mm);
     source.window.clear();
     for (const Json& window : json.at("windows"))
-      source.window += fmt::format("{}{}/{}", source.window.empty() ? "" : ",",
+      source.window += fmt::format("{}{}{}/{}", source.window.empty() ? "" : ",",
+                                   window.value("function", "linear") == "linear" ? "" : "exact:",
                                    window.at("center").get<double>(), window.at("width").get<double>());
   } catch (const Json::exception& error) {
     fail("{}: is damaged ({})", file.string(), error.what());
   }
+}
+
+SliceSource source_for_models(const std::vector<std::string>& models, bool must_agree) {
+  std::optional<SliceSource> all;
+  for (const std::string& model : models) {
+    models::read_model_config(model);
+    const auto size =
+        models::read_preprocessor(std::filesystem::path(model) / "preprocessor_config.json").size;
+    SliceSource own{.data = {}, .cache = {}, .size = static_cast<int>(size)};
+    adopt_slice_settings(own, std::filesystem::path(model) / "slices.json");
+    if (!all) all = own;
+    const bool same_scale =
+        (own.size == 0) == (all->size == 0) && (own.size > 0 || own.spacing_mm == all->spacing_mm);
+    require(!must_agree || (own.slices == all->slices && own.span_mm == all->span_mm &&
+                            own.window == all->window && own.channels == all->channels && same_scale),
+            "{}: was trained on slices cut otherwise than those of {} (planes, span, window, channels); "
+            "leave one out, "
+            "or evaluate both on slices that reslice has cut",
+            model, models.front());
+    if (all->size > 0) all->size = std::max(all->size, own.size);
+  }
+  require(all.has_value(), "no model is given");
+  return *all;
 }
 
 namespace {

@@ -20,7 +20,8 @@ struct SliceSource {
   double span_mm = 40;
   std::string window = {};  // empty: the usual one of `channels`
   std::string channels = "grey";
-  int size = 224;  // pixels per side of slices cut on the fly
+  int size = 224;           // pixels per side of slices cut on the fly; 0: as large as the study
+  double spacing_mm = 0.5;  // between pixels where the size is 0
 };
 
 // The slices of a folder written by reslice; studies are cut into `cache` first (and only once).
@@ -29,8 +30,14 @@ data::SliceSet open_slices(const SliceSource& source);
 // Copies what reslice noted about how the slices were made (its settings.json) to `file`, so that a model
 // knows what it was trained on. Slices that came without settings leave no file.
 void keep_slice_settings(const data::SliceSet& slices, const std::filesystem::path& file);
-// Sets planes, span, window and channels of `source` as kept in `file`; without the file nothing changes.
+// Sets all of `source` but data and cache as kept in `file`; without the file nothing changes.
 void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file);
+
+// Slices cut as those that the models (directories) were trained on, as their slices.json say; one without
+// the file saw the usual ones, of the size of its input. Models that differ in nothing but the size get the
+// largest. Throws Error, naming the directory, when one is no model, or `must_agree` and they were cut
+// otherwise.
+SliceSource source_for_models(const std::vector<std::string>& models, bool must_agree = true);
 
 // What reslice noted in studies.json about the studies that the slices come from.
 struct SliceOrigins {

@@ -181,6 +181,14 @@ Predictions aggregate(const data::SliceSet& slices, const Predictions& predictio
   return result;
 }
 
+double probability_of(float logit) { return 1 / (1 + std::exp(-static_cast<double>(logit))); }
+
+double any_of(std::span<const double> probabilities) {
+  double none = 1;
+  for (const double p : probabilities) none *= 1 - p;
+  return 1 - none;
+}
+
 double logit_of_mean(std::span<const float> logits) {
   std::vector<double> yes, no;  // log p and log(1 - p)
   for (float logit : logits) {

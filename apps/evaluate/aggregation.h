@@ -59,6 +59,13 @@ class StudyAggregator {
 Predictions aggregate(const data::SliceSet& slices, const Predictions& predictions,
                       const StudyAggregator& aggregator);
 
+// 1 / (1 + exp(-logit))
+double probability_of(float logit);
+
+// 1 - prod(1 - p): that any of several things is there, as if they were independent. What stands for
+// patient_overall where a model does not predict it.
+double any_of(std::span<const double> probabilities);
+
 // log(p / (1 - p)) of p = mean of the probabilities of these logits, exact for logits far out.
 double logit_of_mean(std::span<const float> logits);
 

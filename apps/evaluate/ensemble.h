@@ -23,11 +23,19 @@ struct ReadingOptions {
 
 class Ensemble {
  public:
+  struct Member {
+    std::unique_ptr<models::ImageClassifier> model;
+    InputOptions input;
+  };
+
   // Reads the model directories. Throws Error when one is no model, or its labels differ from the first
   // one's.
   Ensemble(const std::vector<std::string>& directories, Backend& backend, DType dtype);
 
   const std::vector<std::size_t>& labels() const { return members_.front().input.loader.labels; }
+  // For asking a member alone, in the context that it lives in.
+  const std::vector<Member>& members() const { return members_; }
+  const nn::Context& context() const { return *context_; }
   // How often each slice is read by predict(): once per input size.
   std::size_t passes() const;
 
@@ -37,10 +45,6 @@ class Ensemble {
                       const std::function<void(std::int64_t)>& progress = {}) const;
 
  private:
-  struct Member {
-    std::unique_ptr<models::ImageClassifier> model;
-    InputOptions input;
-  };
   std::vector<int> image_sizes() const;  // distinct, in order of appearance
 
   std::unique_ptr<nn::Context> context_;

@@ -1,7 +1,6 @@
 #include "apps/evaluate/evaluate_app.h"
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <thread>
 
 #include "apps/engine/slices.h"
@@ -34,24 +33,11 @@ Compared compared(const std::vector<std::string>& names) {
 // Where the slices come from, cut as for the models' training where --data holds studies. Wrong models are
 // found here, before hours of cutting.
 SliceSource slice_source(const EvaluateOptions& options) {
-  SliceSource source{.data = options.data, .cache = fs::path(options.out) / "slices", .size = 0};
-  const bool is_cut = fs::exists(fs::path(options.data) / "manifest.csv");
-  std::optional<SliceSource> first;
   std::vector<std::string> models = options.models;
   for (const std::string& model : compared(options.compare).models) models.push_back(model);
-  for (const std::string& model : models) {
-    models::read_model_config(model);
-    const auto size = models::read_preprocessor(fs::path(model) / "preprocessor_config.json").size;
-    source.size = std::max(source.size, static_cast<int>(size));
-    adopt_slice_settings(source, fs::path(model) / "slices.json");
-    if (!first) first = source;
-    require(
-        is_cut || (source.slices == first->slices && source.span_mm == first->span_mm &&
-                   source.window == first->window && source.channels == first->channels),
-        "{}: was trained on slices cut otherwise than those of {}; cut slices with reslice, and give them as "
-        "--data",
-        model, options.models.front());
-  }
+  SliceSource source = source_for_models(models, !fs::exists(fs::path(options.data) / "manifest.csv"));
+  source.data = options.data;
+  source.cache = fs::path(options.out) / "slices";
   return source;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apps/evaluate/aggregation.h"
 #include "apps/evaluate/study_ranges.h"
 #include "data/rsna_metric.h"
 
@@ -20,13 +21,13 @@ Exams exams_of(const Scores& scores) {
       .best_constant_loss = data::rsna_log_loss(exams),
       .overall_was_derived = std::find(labels.begin(), labels.end(), std::size_t{0}) == labels.end()};
   for (std::size_t row = 0; row < exams.size(); ++row) {
-    double none = 1;
+    std::vector<double> levels;
     for (std::size_t i = 0; i < labels.size(); ++i) {
       const float p = probabilities[row * labels.size() + i];
       exams[row].probability[labels[i]] = p;
-      if (labels[i] != 0) none *= 1 - p;
+      if (labels[i] != 0) levels.push_back(p);
     }
-    if (result.overall_was_derived) exams[row].probability[0] = static_cast<float>(1 - none);
+    if (result.overall_was_derived) exams[row].probability[0] = static_cast<float>(any_of(levels));
     result.losses.push_back(data::rsna_log_loss({&exams[row], 1}));
   }
   return result;

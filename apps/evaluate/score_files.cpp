@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "apps/engine/slices.h"
+#include "apps/evaluate/aggregation.h"
 #include "apps/evaluate/study_ranges.h"
 #include "data/csv.h"
 #include "tensor/error.h"
@@ -15,8 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char *kTruth = "_truth", *kProbability = "_probability";
-
-double probability_of(float logit) { return 1 / (1 + std::exp(-static_cast<double>(logit))); }
 
 // 0 and 1 are logits that no double between them has.
 float logit_of(double p) {

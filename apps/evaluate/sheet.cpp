@@ -3,30 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
+#include "apps/engine/drawing.h"
 #include "data/augment.h"
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wall"
-#pragma GCC diagnostic ignored "-Wextra"
-#include <stb_easy_font.h>
-#pragma GCC diagnostic pop
 
 namespace sagitta::apps {
 namespace {
 
-using Color = std::array<std::uint8_t, 3>;
 constexpr Color kWhite{240, 240, 240}, kGreen{90, 220, 110}, kRed{255, 110, 90}, kGrey{150, 150, 150};
 
 constexpr int kPicture = 224, kCaption = 40, kMargin = 8, kColumns = 6;
-
-void fill_box(data::Image& image, int x0, int y0, int x1, int y1, Color color) {
-  for (int y = std::max(0, y0); y < std::min(image.height, y1); ++y)
-    for (int x = std::max(0, x0); x < std::min(image.width, x1); ++x)
-      std::copy(color.begin(), color.end(),
-                image.pixels.begin() + (static_cast<std::ptrdiff_t>(y) * image.width + x) * 3);
-}
 
 struct Example {
   std::size_t row = 0;
@@ -70,36 +56,7 @@ std::string truth_text(const data::SliceRecord& record, const std::vector<std::s
   return text.empty() ? "none" : text;
 }
 
-void draw_picture(data::Image& sheet, int x0, int y0, const data::Image& picture) {
-  const data::Image square = data::letterbox(picture, kPicture);
-  for (int y = 0; y < kPicture; ++y)
-    for (int x = 0; x < kPicture; ++x)
-      for (int c = 0; c < 3; ++c) {
-        const std::size_t source = (static_cast<std::size_t>(y) * kPicture + x) * square.channels;
-        const std::size_t target = (static_cast<std::size_t>(y0 + y) * sheet.width + (x0 + x)) * 3;
-        sheet.pixels[target + c] = square.pixels[source + (square.channels == 3 ? c : 0)];
-      }
-}
-
 }  // namespace
-
-void draw_text(data::Image& image, int x, int y, const std::string& text, Color color, int scale) {
-  // stb_easy_font gives quads of four vertices {x, y, z, color}; its letters are axis-parallel boxes.
-  struct Vertex {
-    float x, y, z;
-    unsigned char color[4];
-  };
-  std::vector<Vertex> vertices(text.size() * 80 + 80);
-  std::string letters = text;
-  const int quads = stb_easy_font_print(0, 0, letters.data(), nullptr, vertices.data(),
-                                        static_cast<int>(vertices.size() * sizeof(Vertex)));
-  for (int q = 0; q < quads; ++q) {
-    const Vertex& first = vertices[static_cast<std::size_t>(4 * q)];
-    const Vertex& third = vertices[static_cast<std::size_t>(4 * q + 2)];
-    const auto place = [&](float v) { return static_cast<int>(std::lround(v * static_cast<float>(scale))); };
-    fill_box(image, x + place(first.x), y + place(first.y), x + place(third.x), y + place(third.y), color);
-  }
-}
 
 data::Image contact_sheet(const data::SliceSet& slices, const Predictions& predictions,
                           const std::vector<std::size_t>& labels, double threshold) {
@@ -109,11 +66,8 @@ data::Image contact_sheet(const data::SliceSet& slices, const Predictions& predi
                                 {"Intact, alarmed with the highest probability", false, true},
                                 {"Intact, with the lowest probability", false, false}};
   const int row_height = 24 + kPicture + kCaption;
-  data::Image sheet{.width = kMargin + kColumns * (kPicture + kMargin),
-                    .height = kMargin + static_cast<int>(kinds.size()) * row_height,
-                    .channels = 3,
-                    .pixels = {}};
-  sheet.pixels.assign(static_cast<std::size_t>(sheet.width) * sheet.height * 3, 24);
+  data::Image sheet = blank_picture(kMargin + kColumns * (kPicture + kMargin),
+                                    kMargin + static_cast<int>(kinds.size()) * row_height, 24);
   for (std::size_t k = 0; k < kinds.size(); ++k) {
     const int top = kMargin + static_cast<int>(k) * row_height;
     draw_text(sheet, kMargin, top + 2, kinds[k].title, kWhite, 2);
@@ -121,7 +75,7 @@ data::Image contact_sheet(const data::SliceSet& slices, const Predictions& predi
     for (std::size_t i = 0; i < examples.size(); ++i) {
       const data::SliceRecord& record = slices.records[examples[i].row];
       const int left = kMargin + static_cast<int>(i) * (kPicture + kMargin);
-      draw_picture(sheet, left, top + 24, data::read_slice(slices, record));
+      paste(sheet, data::letterbox(data::read_slice(slices, record), kPicture), left, top + 24);
       const bool predicted = examples[i].probability >= threshold;
       const std::string name = data::kLabelNames[labels[examples[i].label]];
       draw_text(sheet, left, top + 24 + kPicture + 4, fmt::format("{} {:.2f}", name, examples[i].probability),

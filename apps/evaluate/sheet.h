@@ -14,9 +14,4 @@ namespace sagitta::apps {
 data::Image contact_sheet(const data::SliceSet& slices, const Predictions& predictions,
                           const std::vector<std::size_t>& labels, double threshold);
 
-// Writes `text` in a small stroke font, upper left corner at (x, y), 10 pixels high at scale 1; clipped to
-// the picture.
-void draw_text(data::Image& image, int x, int y, const std::string& text, std::array<std::uint8_t, 3> color,
-               int scale = 1);
-
 }  // namespace sagitta::apps

@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <set>
 
-#include "apps/evaluate/sheet.h"
+#include "apps/engine/drawing.h"
 #include "apps/explain/overlay.h"
 #include "data/augment.h"
-#include "models/heat_map.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -16,36 +15,13 @@ namespace {
 
 constexpr int kCaption = 32, kMargin = 6;
 constexpr std::uint8_t kBackground = 24;
-constexpr std::array<std::uint8_t, 3> kText{235, 235, 235}, kBox{80, 220, 255};
+constexpr Color kText{235, 235, 235}, kBox{80, 220, 255};
 
 struct Kind {
   const char* name;
   bool positive, highest_first;
 };
 constexpr Kind kKinds[] = {{"found", true, true}, {"missed", true, false}, {"alarm", false, true}};
-
-data::Image empty_picture(int width, int height) {
-  data::Image image{.width = width, .height = height, .channels = 3, .pixels = {}};
-  image.pixels.assign(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3, kBackground);
-  return image;
-}
-
-void paste(data::Image& onto, const data::Image& picture, int left, int top) {
-  for (int y = 0; y < picture.height; ++y)
-    std::copy_n(picture.pixels.begin() + std::ptrdiff_t{y} * picture.width * 3, picture.width * 3,
-                onto.pixels.begin() + (std::ptrdiff_t{top + y} * onto.width + left) * 3);
-}
-
-// The heat, [size, size], on as many pixels as the example shows.
-std::vector<float> enlarged(const HeatAnswer& answer) {
-  const double per_cell = static_cast<double>(kExampleSide) / answer.size;
-  return to_host<float>(models::heat_of({.rows = answer.size,
-                                         .columns = answer.size,
-                                         .pixels_per_row = per_cell,
-                                         .pixels_per_column = per_cell,
-                                         .values = {answer.heat.begin(), answer.heat.end()}},
-                                        kExampleSide, kExampleSide));
-}
 
 }  // namespace
 
@@ -88,12 +64,13 @@ data::Image example_picture(const Example& example, const HeatAnswer& answer,
                          .channels = 3,
                          .pixels = {answer.pixels.begin(), answer.pixels.end()}};
   data::Image slice = data::letterbox(seen, kExampleSide);
-  data::Image heated = overlay(slice, enlarged(answer));
+  data::Image heated = overlay(slice, enlarged_heat(answer.heat, answer.size, kExampleSide));
   if (!mask.empty()) {
     outline(slice, mask, kBox);
     outline(heated, mask, kBox);
   }
-  data::Image picture = empty_picture(2 * kExampleSide + 3 * kMargin, kExampleSide + kMargin + kCaption);
+  data::Image picture =
+      blank_picture(2 * kExampleSide + 3 * kMargin, kExampleSide + kMargin + kCaption, kBackground);
   paste(picture, slice, kMargin, kMargin);
   paste(picture, heated, kExampleSide + 2 * kMargin, kMargin);
   const std::string& study = example.question.slice.study;
@@ -110,7 +87,7 @@ data::Image tile(const std::vector<data::Image>& pictures, int columns) {
   require(!pictures.empty() && columns >= 1, "tile: no pictures");
   const int width = pictures.front().width, height = pictures.front().height;
   const int rows = (static_cast<int>(pictures.size()) + columns - 1) / columns;
-  data::Image sheet = empty_picture(columns * width, rows * height);
+  data::Image sheet = blank_picture(columns * width, rows * height, kBackground);
   for (std::size_t i = 0; i < pictures.size(); ++i)
     paste(sheet, pictures[i], static_cast<int>(i) % columns * width, static_cast<int>(i) / columns * height);
   return sheet;

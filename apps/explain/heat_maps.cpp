@@ -1,6 +1,7 @@
 #include "apps/explain/heat_maps.h"
 
 #include "apps/engine/model_input.h"
+#include "models/heat_map.h"
 
 namespace sagitta::apps {
 
@@ -32,6 +33,16 @@ void explain_slices(models::ImageClassifier& model, const nn::Context& context,
               .pixels = std::span(batch->pixels).subspan(i * area * 3, area * 3),
               .heat = std::span(values).subspan(i * area, area)});
   }
+}
+
+std::vector<float> enlarged_heat(std::span<const float> heat, int size, int side) {
+  const double per_cell = static_cast<double>(side) / size;
+  return to_host<float>(models::heat_of({.rows = size,
+                                         .columns = size,
+                                         .pixels_per_row = per_cell,
+                                         .pixels_per_column = per_cell,
+                                         .values = {heat.begin(), heat.end()}},
+                                        side, side));
 }
 
 }  // namespace sagitta::apps

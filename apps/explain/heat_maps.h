@@ -36,4 +36,7 @@ void explain_slices(models::ImageClassifier& model, const nn::Context& context,
                     InputOptions options, const HeatMethod& method,
                     const std::function<void(const HeatAnswer&)>& answer);
 
+// A map [size, size] on side x side pixels, bilinearly, with 1 as its largest value again (0 stays 0).
+std::vector<float> enlarged_heat(std::span<const float> heat, int size, int side);
+
 }  // namespace sagitta::apps

@@ -8,8 +8,6 @@
 namespace sagitta::apps {
 namespace {
 
-using Color = std::array<std::uint8_t, 3>;
-
 constexpr std::array<Color, 9> kInferno{{{0, 0, 4},
                                          {31, 12, 72},
                                          {85, 15, 109},

@@ -1,17 +1,16 @@
 // Heat over a grey picture, for reports and for looking at. Pure functions of pictures.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <span>
 
-#include "data/image.h"
+#include "apps/engine/drawing.h"
 
 namespace sagitta::apps {
 
 // The color of heat in [0, 1] (clamped), red, green, blue: from black over violet and orange to pale yellow,
 // lighter and lighter in equal steps, so that more heat always looks like more (the map "inferno" of
 // matplotlib, linear between nine of its colors).
-std::array<std::uint8_t, 3> heat_color(float heat);
+Color heat_color(float heat);
 
 // `picture` (grey or RGB) as RGB with `heat` [height, width], in [0, 1], over it: transparent where cold (up
 // to 0.1), a quarter of the picture shining through where hottest.
@@ -22,6 +21,6 @@ data::Image overlay(const data::Image& picture, std::span<const float> heat);
 data::Image heat_layer(std::span<const float> heat, int width, int height);
 
 // Draws, into an RGB picture, the outline of the pixels that are not 0 in `mask` [height, width].
-void outline(data::Image& picture, std::span<const std::uint8_t> mask, std::array<std::uint8_t, 3> color);
+void outline(data::Image& picture, std::span<const std::uint8_t> mask, Color color);
 
 }  // namespace sagitta::apps

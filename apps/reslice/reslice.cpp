@@ -6,7 +6,6 @@
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <sstream>
 #include <thread>
 
 #include "apps/engine/progress.h"
@@ -65,19 +64,6 @@ DataSet find_studies(const fs::path& root) {
           "--data {}: no studies; expected train.csv and train_images/, or folders of DICOM files",
           root.string());
   return set;
-}
-
-void check_options(const ResliceOptions& options) {
-  require(options.planes >= 1 && options.planes <= 1000, "--slices is {}, expected 1..1000", options.planes);
-  require(options.span_mm >= 0 && options.span_mm <= 400, "--span-mm is {}, expected 0..400",
-          options.span_mm);
-  require(options.spacing_mm >= 0.05 && options.spacing_mm <= 10, "--spacing-mm is {}, expected 0.05..10",
-          options.spacing_mm);
-  require(options.size == 0 || (options.size >= 16 && options.size <= 4096),
-          "--size is {}, expected 0 or 16..4096", options.size);
-  const std::size_t windows = options.channels == SliceChannels::windows ? 3 : 1;
-  require(options.windows.size() == windows, "--window names {} window(s), --channels needs {}",
-          options.windows.size(), windows);
 }
 
 // The first run leaves its settings behind; a later one must agree, or slices of two kinds would mix.
@@ -158,25 +144,6 @@ void reslice_all(const ResliceOptions& options, const std::vector<StudyInput>& s
 }
 
 }  // namespace
-
-SliceChannels parse_channels(const std::string& name) {
-  if (name == "grey") return SliceChannels::grey;
-  if (name == "windows") return SliceChannels::windows;
-  if (name == "neighbors") return SliceChannels::neighbors;
-  fail("--channels is '{}', expected grey, windows or neighbors", name);
-}
-
-std::vector<data::Window> parse_windows(const std::string& text, SliceChannels channels) {
-  const std::string usual = channels == SliceChannels::windows ? "soft_tissue,bone_soft,bone" : "bone";
-  std::vector<data::Window> windows;
-  std::istringstream stream(text.empty() ? usual : text);
-  try {
-    for (std::string item; std::getline(stream, item, ',');) windows.push_back(data::parse_window(item));
-  } catch (const Error& error) {
-    fail("--{}", error.what());  // "--window: ..."
-  }
-  return windows;
-}
 
 ResliceSummary reslice(const ResliceOptions& options) {
   check_options(options);

@@ -5,38 +5,17 @@
 // slices; all slices of a folder were made with the settings of its settings.json.
 #pragma once
 #include <filesystem>
-#include <string>
-#include <vector>
 
-#include "data/series.h"
-#include "data/window.h"
+#include "apps/reslice/cut_study.h"
 
 namespace sagitta::apps {
 
-enum class SliceChannels {
-  grey,      // 1 channel, one window
-  windows,   // 3 channels, three windows of one plane
-  neighbors  // 3 channels, one window of the planes before, at and after
-};
-
-struct ResliceOptions {
-  std::filesystem::path
-      data;  // RSNA layout (train.csv, train_images/<study>/<n>.dcm), or folders of DICOM files
+struct ResliceOptions : CutOptions {
+  // RSNA layout (train.csv, train_images/<study>/<n>.dcm), or folders of DICOM files
+  std::filesystem::path data;
   std::filesystem::path out;
-  int planes = 25;                    // per study
-  double span_mm = 40;                // from the first to the last plane, centered at the spine
-  double spacing_mm = 0.5;            // pixel size; with size > 0 the pixels follow from the size
-  int size = 0;                       // square slices of this many pixels; 0: as large as the study
-  std::vector<data::Window> windows;  // one, or three for SliceChannels::windows
-  SliceChannels channels = SliceChannels::grey;
-  data::SeriesPolicy policy;
   int jobs = 0;  // studies at a time; 0: one per processor
 };
-
-// "grey", "windows" or "neighbors"; throws Error on anything else.
-SliceChannels parse_channels(const std::string& name);
-// Names or CENTER/WIDTH, separated by commas; an empty text stands for the usual ones of `channels`.
-std::vector<data::Window> parse_windows(const std::string& text, SliceChannels channels);
 
 struct ResliceSummary {
   int ok = 0, warned = 0, refused = 0;

@@ -1,0 +1,67 @@
+#include "apps/engine/drawing.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "tensor/error.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wall"
+#pragma GCC diagnostic ignored "-Wextra"
+#include <stb_easy_font.h>
+#pragma GCC diagnostic pop
+
+namespace sagitta::apps {
+
+data::Image blank_picture(int width, int height, std::uint8_t grey) {
+  data::Image image{.width = width, .height = height, .channels = 3, .pixels = {}};
+  image.pixels.assign(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3, grey);
+  return image;
+}
+
+void fill_box(data::Image& image, int x0, int y0, int x1, int y1, Color color) {
+  for (int y = std::max(0, y0); y < std::min(image.height, y1); ++y)
+    for (int x = std::max(0, x0); x < std::min(image.width, x1); ++x)
+      std::copy(color.begin(), color.end(),
+                image.pixels.begin() + (static_cast<std::ptrdiff_t>(y) * image.width + x) * 3);
+}
+
+void paste(data::Image& onto, const data::Image& picture, int left, int top) {
+  require(picture.channels == 1 || picture.channels == 3,
+          "paste: picture has {} channels, expected grey or RGB", picture.channels);
+  const auto channels = static_cast<std::size_t>(picture.channels);
+  for (int y = std::max(0, -top); y < std::min(picture.height, onto.height - top); ++y)
+    for (int x = std::max(0, -left); x < std::min(picture.width, onto.width - left); ++x) {
+      const std::uint8_t* from =
+          picture.pixels.data() + (static_cast<std::size_t>(y) * picture.width + x) * channels;
+      std::uint8_t* to =
+          onto.pixels.data() + (static_cast<std::size_t>(top + y) * onto.width + (left + x)) * 3;
+      for (std::size_t c = 0; c < 3; ++c) to[c] = from[channels == 3 ? c : 0];
+    }
+}
+
+void draw_text(data::Image& image, int x, int y, const std::string& text, Color color, int scale) {
+  // stb_easy_font gives quads of four vertices {x, y, z, color}; its letters are axis-parallel boxes.
+  struct Vertex {
+    float x, y, z;
+    unsigned char color[4];
+  };
+  std::vector<Vertex> vertices(text.size() * 80 + 80);
+  std::string letters = text;
+  const int quads = stb_easy_font_print(0, 0, letters.data(), nullptr, vertices.data(),
+                                        static_cast<int>(vertices.size() * sizeof(Vertex)));
+  for (int q = 0; q < quads; ++q) {
+    const Vertex& first = vertices[static_cast<std::size_t>(4 * q)];
+    const Vertex& third = vertices[static_cast<std::size_t>(4 * q + 2)];
+    const auto place = [&](float v) { return static_cast<int>(std::lround(v * static_cast<float>(scale))); };
+    fill_box(image, x + place(first.x), y + place(first.y), x + place(third.x), y + place(third.y), color);
+  }
+}
+
+int text_width(const std::string& text, int scale) {
+  std::string letters = text;
+  return stb_easy_font_width(letters.data()) * scale;
+}
+
+}  // namespace sagitta::apps
