@@ -61,7 +61,8 @@ struct ParameterUpdate {
   Tensor loss_scale;  // f32 [3] (kLossScale...), or empty. The gradient is divided by the scale
   Tensor gradient;    // [n]. Clipping multiplies it by min(1, max_norm / (norm + 1e-6))
   Tensor values;      // [n], updated
-  Tensor copy;        // 16-bit [n], receives the rounded values; may be empty
+  Tensor copy;        // 16-bit [n], receives the rounded values (those of frozen segments are there already);
+                      // may be empty
 };
 
 class Backend {

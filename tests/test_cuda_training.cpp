@@ -197,7 +197,13 @@ void check_steps(const Variant& variant, Index n, const std::vector<std::int64_t
     if (variant.adam || variant.momentum > 0) run->first = run->buffer(nothing, memory);
     if (variant.adam) run->second = run->buffer(nothing, memory);
   }
-  if (copy != DType::f32) on_device.copy = poisoned({n}, copy, memory);
+  if (copy != DType::f32) {
+    // The second segment is frozen: its copy is what it was.
+    Values before(static_cast<std::size_t>(n), kNaN);
+    const Values values = values_of(on_device.values);
+    std::copy(values.begin() + ends[0], values.begin() + ends[1], before.begin() + ends[0]);
+    on_device.copy = operand({n}, copy, before, memory).device;
+  }
   const double scale = variant.loss_scale > 0 ? variant.loss_scale : 1;
   for (std::uint32_t number = 1; number <= 3; ++number) {
     // With a loss scale the second step is skipped: nothing may move, and Adam does not count it.

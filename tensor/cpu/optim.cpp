@@ -16,8 +16,8 @@ double squared_norm_of(const Tensor& norm2) {
   return norm2.dtype() == DType::f64 ? *norm2.data<double>() : static_cast<double>(*norm2.data<float>());
 }
 
-// Nothing may be learned from a gradient that is not finite: under a loss scale it was scaled too far, without
-// one the values stay what they were when it came about.
+// Nothing may be learned from a gradient that is not finite: under a loss scale it was scaled too far,
+// without one the values stay what they were when it came about.
 bool skips(const ParameterUpdate& update) { return !std::isfinite(squared_norm_of(update.norm2)); }
 
 // What the gradient is multiplied by: takes the loss scale out, and keeps the norm at most max_norm.
