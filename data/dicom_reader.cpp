@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "data/dicom_guard.h"
+#include "data/fingerprint.h"
 #include "data/jpeg_lossless.h"
 #include "data/jpeg_stream.h"
 #include "data/rle.h"
@@ -152,13 +153,6 @@ void load(DcmFileFormat& loaded, const std::filesystem::path& file, const DcmTag
   const std::string name = decodable_syntax(file, loaded);
   require(status.good(), "{}: damaged or truncated DICOM file: {}", file.string(), status.text());
   if (syntax) *syntax = name;
-}
-
-// FNV-1a: tells patients apart without carrying their identifier.
-std::string hashed(std::string_view text) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const unsigned char byte : text) hash = (hash ^ byte) * 1099511628211u;
-  return fmt::format("{:016x}", hash);
 }
 
 int number_in_name(const std::filesystem::path& file) {
@@ -346,7 +340,8 @@ std::vector<CtSlice> read_ct_headers(const std::filesystem::path& file) {
   require(!common.series_uid.empty(), "{}: SeriesInstanceUID is missing", file.string());
   require(!common.sop_uid.empty(), "{}: SOPInstanceUID is missing", file.string());
   const std::string patient = top.text(DCM_PatientID);
-  common.patient_key = hashed(patient.empty() ? common.study_uid : patient);
+  // Tells patients apart without carrying their identifier.
+  common.patient_key = Fingerprint().add(patient.empty() ? common.study_uid : patient).hex();
   common.rows = top.required_word(DCM_Rows);
   common.columns = top.required_word(DCM_Columns);
   require(common.rows >= 1 && common.rows <= kMaxSide && common.columns >= 1 && common.columns <= kMaxSide,

@@ -59,6 +59,8 @@ class StudyAggregator {
 Predictions aggregate(const data::SliceSet& slices, const Predictions& predictions,
                       const StudyAggregator& aggregator);
 
+// log(p / (1 - p)) of p = 1 - prod(1 - p_i).
+float noisy_or(std::span<const float> logits);
 // log(p / (1 - p)) of p = mean of the probabilities of these logits, exact for logits far out.
 double logit_of_mean(std::span<const float> logits);
 
