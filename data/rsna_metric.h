@@ -13,6 +13,9 @@ struct ExamPrediction {
   std::array<float, 8> probability{};
 };
 
+// The weights w_ij / sum_j w_ij of one exam's labels, whose sum is 1.
+std::array<double, 8> exam_weights(const std::array<float, 8>& truth);
+
 // Probabilities are clipped to [1e-15, 1 - 1e-15]. NaN without exams.
 double rsna_log_loss(std::span<const ExamPrediction> exams);
 

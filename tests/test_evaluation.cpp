@@ -274,6 +274,20 @@ TEST_CASE("tables of scores come back as they were written") {
   CHECK_THROWS_WITH_AS(read_scores(folder.path(), fewer.slices), doctest::Contains("rows"), Error);
 }
 
+TEST_CASE("scores of more labels are compared by those that both have") {
+  const Scores all = make_scores(6, {"patient_overall", "C1", "C2", "C5"}, 1);
+  const Scores some = with_labels(all, {"C5", "C1"});
+  CHECK(some.labels == std::vector<std::string>{"C5", "C1"});
+  REQUIRE(some.by_study.rows() == all.by_study.rows());
+  REQUIRE(some.by_slice.rows() == all.by_slice.rows());
+  for (std::size_t row = 0; row < all.by_study.rows(); ++row) {
+    CHECK(some.by_study.logits[row * 2] == all.by_study.logits[row * 4 + 3]);
+    CHECK(some.by_study.targets[row * 2 + 1] == all.by_study.targets[row * 4 + 1]);
+  }
+  CHECK(some.by_slice.logits[1] == all.by_slice.logits[1]);
+  CHECK(with_labels(all, {"C5", "C7"}).labels == all.labels);  // C7 is not there: nothing is changed
+}
+
 TEST_CASE("each study goes to the models that have not seen it") {
   const TempFolder folder;
   const data::SliceSet slices = make_scores(6, {"C1"}, 1).slices;

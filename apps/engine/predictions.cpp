@@ -48,8 +48,12 @@ class BatchForward {
         logits_(context.backend(), {rows, model_.config().num_labels()}, DType::f32) {
     model_.eval();
     Backend& backend = context.backend();
+    if (predicting.gives_embeddings)
+      embeddings_ = Tensor(backend, {rows, model_.config().feature_width()}, DType::f32);
     forward_ = backend.capture([this, &backend] {
-      backend.convert(model_.logits(autograd::Variable(input_.normalize())).value(), logits_);
+      const autograd::Variable embedding = model_.embedding(autograd::Variable(input_.normalize()));
+      if (embeddings_) backend.convert(embedding.value(), embeddings_);
+      backend.convert(model_.classify(embedding).value(), logits_);
     });
   }
   ~BatchForward() { model_.train(was_training_); }
@@ -59,17 +63,23 @@ class BatchForward {
   void upload(const data::Batch& batch) { input_.upload(batch); }
   void launch() { forward_->replay(); }
   // Waits for the device.
-  void collect(std::int64_t rows, std::vector<float>& into) const {
-    const std::vector<float> values = to_host<float>(logits_.slice(0, rows));
-    into.insert(into.end(), values.begin(), values.end());
+  void collect(std::int64_t rows, Predictions& into) const {
+    append(logits_.slice(0, rows), into.logits);
+    if (embeddings_) append(embeddings_.slice(0, rows), into.embeddings);
   }
 
  private:
+  static void append(const Tensor& rows, std::vector<float>& into) {
+    const std::vector<float> values = to_host<float>(rows);
+    into.insert(into.end(), values.begin(), values.end());
+  }
+
   models::ImageClassifier& model_;
   bool was_training_;
   nn::ConstantParameters constant_;
   ModelInput input_;
-  Tensor logits_;  // f32 [rows, labels]
+  Tensor logits_;      // f32 [rows, labels]
+  Tensor embeddings_;  // f32 [rows, width], or empty
   std::unique_ptr<Captured> forward_;
 };
 
@@ -86,13 +96,13 @@ std::vector<Predictions> predict_together(std::span<const PredictingModel> model
   const autograd::NoGradient no_gradient;
   std::deque<BatchForward> forwards;
   for (const PredictingModel& model : models) forwards.emplace_back(model, context, rows, loading.image_size);
-  std::vector<Predictions> results(models.size(),
-                                   {.labels = loading.labels.size(), .logits = {}, .targets = {}});
+  std::vector<Predictions> results(
+      models.size(), {.labels = loading.labels.size(), .logits = {}, .targets = {}, .embeddings = {}});
 
   std::optional<data::Batch> running;
   const auto collect = [&](std::size_t i) {
     if (!running) return;
-    forwards[i].collect(running->size, results[i].logits);
+    forwards[i].collect(running->size, results[i]);
     results[i].targets.insert(results[i].targets.end(), running->labels.begin(), running->labels.end());
   };
   data::Loader loader(slices, loading);

@@ -24,6 +24,7 @@ struct Predictions {
   std::size_t labels = 0;
   std::vector<float> logits;
   std::vector<float> targets;
+  std::vector<float> embeddings = {};  // [rows, width], of a model that was asked for them; empty otherwise
 
   std::size_t rows() const { return labels == 0 ? 0 : logits.size() / labels; }
   std::vector<float> probabilities() const;  // sigmoid of the logits
@@ -39,6 +40,7 @@ Predictions predict(models::ImageClassifier& model, const nn::Context& context, 
 struct PredictingModel {
   models::ImageClassifier* model = nullptr;
   ImageParams normalization;
+  bool gives_embeddings = false;  // what its last layer reads is wanted, too
 };
 // The same for several models of one context, input size and list of labels: every slice is read once for all
 // of them. One table per model.

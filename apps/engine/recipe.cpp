@@ -32,6 +32,37 @@ fs::path find_recipe(const std::string& name_or_file) {
   return shipped;
 }
 
+void add_recipe_option(CLI::App& app) {
+  app.set_config("--recipe", "",
+                 "shipped recipe (" + fmt::format("{}", fmt::join(recipe_names(), ", ")) +
+                     ") or TOML file; flags win over it")
+      ->transform([](const std::string& name) {
+        try {
+          return find_recipe(name).string();
+        } catch (const Error& error) {
+          throw CLI::ValidationError(error.what());
+        }
+      });
+  app.allow_config_extras(CLI::config_extras_mode::error);
+}
+
+void parse_recipe_of_run(CLI::App& app, const fs::path& run) {
+  const fs::path recipe = run / "recipe.toml";
+  require(fs::is_regular_file(recipe), "--resume {}: is not a run (it has no recipe.toml)", run.string());
+  std::vector<std::string> arguments{"--recipe", recipe.string()};
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    fail("{}: {}", recipe.string(), error.what());
+  }
+  std::vector<std::string> missing;
+  for (const CLI::Option* option : app.get_options())
+    if (option->get_configurable() && option->count() == 0) missing.push_back(option->get_name());
+  require(missing.empty(), "{}: is damaged or of another version: it does not set {}", recipe.string(),
+          fmt::join(missing, ", "));
+}
+
 std::vector<std::pair<std::string, std::string>> recipe_settings(const fs::path& file) {
   std::vector<std::pair<std::string, std::string>> settings;
   try {

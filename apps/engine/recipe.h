@@ -1,5 +1,6 @@
 // Recipes: TOML files of training options, found by name or by path.
 #pragma once
+#include <CLI/App.hpp>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -17,5 +18,12 @@ std::vector<std::string> recipe_names();
 // The options that a recipe sets, in its order: name and value, lists with commas. Throws Error if it is no
 // TOML.
 std::vector<std::pair<std::string, std::string>> recipe_settings(const std::filesystem::path& file);
+
+// Declares --recipe. A key that is no option is an error: a misspelled one must not be passed over.
+void add_recipe_option(CLI::App& app);
+
+// Sets the options of `app` as RUN/recipe.toml has them. Throws Error unless it is there and holds every one:
+// a recipe that was cut off must not go on with defaults.
+void parse_recipe_of_run(CLI::App& app, const std::filesystem::path& run);
 
 }  // namespace sagitta::apps

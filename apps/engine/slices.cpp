@@ -145,6 +145,26 @@ StudySplit split_slices(const data::SliceSet& slices, const SplitOptions& option
   return {std::move(parts[0]), std::move(parts[1]), std::move(parts[2])};
 }
 
+StudySplit hold_out_fold(const data::SliceSet& slices, StudySplit split, const SplitOptions& options) {
+  require(options.fold >= 1 && options.fold <= options.folds, "split: fold {} of {}", options.fold,
+          options.folds);
+  std::vector<data::SplitStudy> training = labeled_studies(slices);
+  const std::unordered_set<std::string> members(split.train.begin(), split.train.end());
+  std::erase_if(training, [&](const data::SplitStudy& study) { return !members.contains(study.study); });
+  require(training.size() == members.size(),
+          "{}: has {} of the {} training studies that the split names; give the slices that were split",
+          slices.root.string(), training.size(), members.size());
+  const std::vector<double> equal(static_cast<std::size_t>(options.folds), 1);
+  auto folds = data::split_studies(training, equal, options.seed);
+  const std::vector<std::string>& held_out = folds.at(static_cast<std::size_t>(options.fold - 1));
+  std::erase_if(split.train, [&](const std::string& study) {
+    return std::binary_search(held_out.begin(), held_out.end(), study);
+  });
+  split.test.insert(split.test.end(), held_out.begin(), held_out.end());
+  std::sort(split.test.begin(), split.test.end());
+  return split;
+}
+
 data::SliceSet select_slices(const data::SliceSet& slices, const std::string& part,
                              const std::filesystem::path& split_file) {
   data::SliceSet labeled = slices;
@@ -161,6 +181,11 @@ data::SliceSet select_slices(const data::SliceSet& slices, const std::string& pa
   require(!chosen.records.empty(), "--split {}: none of its {} studies is in {}", part, studies.size(),
           slices.root.string());
   return chosen;
+}
+
+void keep_origin(const std::filesystem::path& run, const std::filesystem::path& model) {
+  for (const char* name : {"split.json", "slices.json"})
+    if (std::filesystem::exists(run / name)) std::filesystem::copy_file(run / name, model / name);
 }
 
 void write_split(const std::filesystem::path& path, const StudySplit& split) {

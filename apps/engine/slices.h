@@ -72,10 +72,20 @@ struct SplitOptions {
 // partition. Throws Error when there are too few studies.
 StudySplit split_slices(const data::SliceSet& slices, const SplitOptions& options);
 
+// Cross-validation inside a split: fold `options.fold` of the training patients goes over to the test part;
+// validation and test keep what they had. A model of each fold has not seen its part of the training
+// patients, and none has seen the test patients. Throws Error when the split names studies that `slices`
+// lacks.
+StudySplit hold_out_fold(const data::SliceSet& slices, StudySplit split, const SplitOptions& options);
+
 // The labeled slices of one part of a split ("train", "validation", "test"), or of all studies ("all").
 // Throws Error, with the remedy, when `split_file` is missing or none of the part's studies is there.
 data::SliceSet select_slices(const data::SliceSet& slices, const std::string& part,
                              const std::filesystem::path& split_file);
+
+// Copies split.json and slices.json, which a run keeps, beside a model of it: which patients it has never
+// seen, and how its slices were cut. `evaluate` needs both.
+void keep_origin(const std::filesystem::path& run, const std::filesystem::path& model);
 
 void write_split(const std::filesystem::path& path, const StudySplit& split);
 StudySplit read_split(const std::filesystem::path& path);

@@ -41,13 +41,6 @@ std::vector<double> features_of(std::span<const float> logits) {
   return {mean_of(sorted.size()), sorted.front(), mean_of(std::min<std::size_t>(3, sorted.size()))};
 }
 
-double noisy_or(std::span<const float> logits) {
-  double none = 0;  // log of the probability that no slice shows anything
-  for (float logit : logits) none -= softplus(logit);
-  // p = 1 - exp(none): its logit is log(exp(-none) - 1).
-  return -none > 30 ? -none : std::log(std::expm1(std::max(-none, 1e-300)));
-}
-
 nn::LogisticRegression read_model(const Json& json) {
   nn::LogisticRegression model{.intercept = json.at("intercept"), .coefficients = {}};
   for (const char* feature : kFeatureNames) model.coefficients.push_back(json.at(feature));
@@ -103,8 +96,8 @@ std::vector<float> StudyAggregator::apply(std::span<const float> logits) const {
     else if (rule_ == AggregationRule::max)
       result.push_back(*std::max_element(mine.begin(), mine.end()));
     else
-      result.push_back(
-          static_cast<float>(rule_ == AggregationRule::noisy_or ? noisy_or(mine) : logit_of_mean(mine)));
+      result.push_back(rule_ == AggregationRule::noisy_or ? noisy_or(mine)
+                                                          : static_cast<float>(logit_of_mean(mine)));
   }
   return result;
 }
@@ -187,6 +180,13 @@ double any_of(std::span<const double> probabilities) {
   double none = 1;
   for (const double p : probabilities) none *= 1 - p;
   return 1 - none;
+}
+
+float noisy_or(std::span<const float> logits) {
+  double none = 0;  // log of the probability that no slice shows anything
+  for (float logit : logits) none -= softplus(logit);
+  // p = 1 - exp(none): its logit is log(exp(-none) - 1).
+  return static_cast<float>(-none > 30 ? -none : std::log(std::expm1(std::max(-none, 1e-300))));
 }
 
 double logit_of_mean(std::span<const float> logits) {

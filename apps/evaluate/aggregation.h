@@ -66,6 +66,8 @@ double probability_of(float logit);
 // patient_overall where a model does not predict it.
 double any_of(std::span<const double> probabilities);
 
+// log(p / (1 - p)) of p = 1 - prod(1 - p_i).
+float noisy_or(std::span<const float> logits);
 // log(p / (1 - p)) of p = mean of the probabilities of these logits, exact for logits far out.
 double logit_of_mean(std::span<const float> logits);
 

@@ -4,12 +4,11 @@
 #include <thread>
 
 #include "apps/engine/slices.h"
+#include "apps/evaluate/evaluation_files.h"
 #include "apps/evaluate/score_files.h"
-#include "apps/evaluate/sheet.h"
 #include "apps/explain/example_files.h"
 #include "models/hugging_face.h"
 #include "models/preprocessor.h"
-#include "tensor/atomic_file.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -47,9 +46,8 @@ void write_results(const EvaluateOptions& options, const Scores& scores, const E
             {"data", options.data},
             {"split", options.split},
             {"aggregation", name_of(scores.parts.front().aggregator.rule())},
-            {"tta", options.scoring.reading.variants}};
-  json.update(evaluation_json(evaluation));
-  json["parts"] = Json::array();
+            {"tta", options.scoring.reading.variants},
+            {"parts", Json::array()}};
   for (std::size_t i = 0; i < scores.parts.size(); ++i) {
     const auto& [part, aggregator] = scores.parts[i];
     // Out of fold, every part has its own.
@@ -61,12 +59,7 @@ void write_results(const EvaluateOptions& options, const Scores& scores, const E
                              {"aggregator_file", name},
                              {"aggregator", aggregator.json()}});
   }
-  write_scores(out, scores);
-  data::write_png(out / "examples.png",
-                  contact_sheet(scores.slices, scores.by_slice, label_indices(scores.labels),
-                                options.statistics.decision.threshold));
-  // Last: where it is, the other files are, too.
-  write_text_file(out / "evaluation.json", json.dump(1) + "\n");
+  write_evaluation(out, std::move(json), scores, evaluation);
   if (!options.quiet)
     fmt::print("written: {}/evaluation.json, predictions.csv, patients.csv, examples.png, examples.json\n",
                options.out);
@@ -122,7 +115,9 @@ void run_evaluate(EvaluateOptions options) {
     require_same_slices(evaluated, evaluated_slices(labeled, other_parts), others.models.front());
   }
   std::vector<Scores> other_scores;
-  for (const std::string& folder : others.earlier) other_scores.push_back(read_scores(folder, evaluated));
+  const std::vector<std::string> labels = models::read_model_config(options.models.front()).labels;
+  for (const std::string& folder : others.earlier)
+    other_scores.push_back(with_labels(read_scores(folder, evaluated), labels));
   std::error_code error;
   fs::create_directories(options.out, error);
   require(!error, "--out {}: cannot be created: {}", options.out, error.message());

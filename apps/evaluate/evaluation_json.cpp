@@ -3,14 +3,13 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "apps/engine/json_number.h"
 #include "apps/evaluate/evaluation.h"
 
 namespace sagitta::apps {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 Json pair(double low, double high) {
   return std::isfinite(low) && std::isfinite(high) ? Json::array({low, high}) : Json();

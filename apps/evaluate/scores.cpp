@@ -98,6 +98,28 @@ std::string joined(const std::vector<EvaluationPart>& parts) {
 
 }  // namespace
 
+Scores with_labels(Scores scores, const std::vector<std::string>& labels) {
+  std::vector<std::size_t> columns;
+  for (const std::string& label : labels) {
+    const auto found = std::find(scores.labels.begin(), scores.labels.end(), label);
+    if (found == scores.labels.end()) return scores;
+    columns.push_back(static_cast<std::size_t>(found - scores.labels.begin()));
+  }
+  const auto select = [&](const Predictions& from) {
+    Predictions chosen{.labels = columns.size(), .logits = {}, .targets = {}};
+    for (std::size_t row = 0; row < from.rows(); ++row)
+      for (const std::size_t column : columns) {
+        chosen.logits.push_back(from.logits[row * from.labels + column]);
+        chosen.targets.push_back(from.targets[row * from.labels + column]);
+      }
+    return chosen;
+  };
+  scores.by_slice = select(scores.by_slice);
+  scores.by_study = select(scores.by_study);
+  scores.labels = labels;
+  return scores;
+}
+
 std::vector<std::size_t> label_indices(const std::vector<std::string>& labels) {
   std::vector<std::size_t> indices;
   for (const std::string& label : labels) {

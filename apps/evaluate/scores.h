@@ -37,6 +37,9 @@ struct Scores {
 Scores score_parts(const data::SliceSet& labeled, const std::vector<EvaluationPart>& parts, Backend& backend,
                    DType dtype, const ScoringOptions& options);
 
+// The scores of these labels only, in this order; unchanged when one of them is not among them.
+Scores with_labels(Scores scores, const std::vector<std::string>& labels);
+
 // Indices of the labels in data::kLabelNames.
 std::vector<std::size_t> label_indices(const std::vector<std::string>& labels);
 

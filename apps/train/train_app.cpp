@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "apps/engine/main_guard.h"
+#include "apps/engine/recipe.h"
 #include "apps/engine/slices.h"
 #include "apps/evaluate/evaluate_app.h"
 #include "apps/report/report.h"
@@ -22,25 +23,11 @@ namespace fs = std::filesystem;
 
 // The options a run was started with, read back from its recipe.
 TrainOptions options_of_run(const fs::path& run, const TrainProgram& program) {
-  require(fs::is_regular_file(run / "recipe.toml"), "--resume {}: is not a run (it has no recipe.toml)",
-          run.string());
   TrainOptions options;
   options.arch = program.default_arch;
   CLI::App app;
   add_train_options(app, options);
-  std::vector<std::string> arguments{"--recipe", (run / "recipe.toml").string()};
-  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError& error) {
-    fail("{}: {}", (run / "recipe.toml").string(), error.what());
-  }
-  // A recipe of a run holds every option; one that was cut off must not go on with defaults.
-  std::vector<std::string> missing;
-  for (const CLI::Option* option : app.get_options())
-    if (option->get_configurable() && option->count() == 0) missing.push_back(option->get_name());
-  require(missing.empty(), "{}: is damaged or of another version: it does not set {}",
-          (run / "recipe.toml").string(), fmt::join(missing, ", "));
+  parse_recipe_of_run(app, run);
   options.out = run.string();  // the run may have been moved
   return options;
 }
@@ -84,11 +71,13 @@ models::Preprocessor model_preprocessor(const models::ModelConfig& config, const
 StudySplit settle_split(const fs::path& file, const data::SliceSet& slices, const TrainOptions& options) {
   if (fs::exists(file)) return read_split(file);
   const Fold fold = fold_of(options);
-  const StudySplit split = split_slices(slices, {.validation_fraction = options.validation_fraction,
-                                                 .test_fraction = options.test_fraction,
-                                                 .fold = fold.part,
-                                                 .folds = fold.parts,
-                                                 .seed = options.seed});
+  const SplitOptions how{.validation_fraction = options.validation_fraction,
+                         .test_fraction = options.test_fraction,
+                         .fold = fold.part,
+                         .folds = fold.parts,
+                         .seed = options.seed};
+  StudySplit split = options.split.empty() ? split_slices(slices, how) : read_split(options.split);
+  if (!options.split.empty() && fold.parts > 0) split = hold_out_fold(slices, std::move(split), how);
   write_split(file, split);
   return split;
 }

@@ -30,6 +30,9 @@ void add_data_options(CLI::App& app, TrainOptions& o) {
   group.add(
       "--fold", o.fold,
       "k/K: cross-validation by patient; part k of K is kept for `evaluate` in place of --test-fraction");
+  group.add("--split", o.split,
+            "split.json of another run, to split alike; with --fold, part k of K of its training patients is "
+            "added to its test part");
   group.add("--slices", o.slices, "sagittal planes per study, when --data holds studies");
   group.add("--span-mm", o.span_mm, "from the first to the last plane [mm], when --data holds studies");
   group.add("--window", o.window, "names or CENTER/WIDTH [HU] (default: bone), when --data holds studies");
@@ -148,17 +151,7 @@ void add_session_options(CLI::App& app, TrainOptions::Session& o) {
 }  // namespace
 
 void add_train_options(CLI::App& app, TrainOptions& o) {
-  app.set_config("--recipe", "",
-                 "shipped recipe (" + fmt::format("{}", fmt::join(recipe_names(), ", ")) +
-                     ") or TOML file; flags win over it")
-      ->transform([](const std::string& name) {
-        try {
-          return find_recipe(name).string();
-        } catch (const Error& error) {
-          throw CLI::ValidationError(error.what());
-        }
-      });
-  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelled key must not be passed over
+  add_recipe_option(app);
   app.add_option("--out", o.out, "the run's directory; must not hold another run");
   app.add_option("--resume", o.resume, "go on with this run, with its own options")->configurable(false);
   add_data_options(app, o);
@@ -184,6 +177,8 @@ void check_train_options(const TrainOptions& o) {
           o.test_fraction);
   require(!o.nesterov || o.momentum > 0, "--nesterov needs --momentum above 0");
   require(o.freeze != "none" || o.freeze_epochs == 0, "--freeze-epochs needs --freeze");
+  require(o.split.empty() || !o.resume.empty() || std::filesystem::is_regular_file(o.split),
+          "--split {}: no such file", o.split);
   (void)fold_of(o);
 }
 

@@ -24,7 +24,8 @@ struct TrainOptions {
   std::string weights;  // Hugging Face directory or file; empty: random first values
   std::vector<std::string> labels{"C1", "C2", "C3", "C4", "C5", "C6", "C7"};
   double validation_fraction = 0.15, test_fraction = 0.15;
-  std::string fold;  // "k/K": cross-validation, test part k of K; empty: one split by the fractions
+  std::string fold;   // "k/K": cross-validation, test part k of K; empty: one split by the fractions
+  std::string split;  // file of an earlier split to take over; --fold then divides its training part
 
   // Slices, when `data` is a folder of studies rather than of slices.
   int slices = 25;

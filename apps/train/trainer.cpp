@@ -6,11 +6,13 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "apps/engine/json_number.h"
+#include "apps/engine/label_areas.h"
+#include "apps/engine/slices.h"
 #include "apps/report/report.h"
 #include "apps/train/fine_tuning.h"
 #include "models/hugging_face.h"
 #include "nn/checkpoint.h"
-#include "nn/metrics.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -41,8 +43,6 @@ models::ImageClassifier& frozen(models::ImageClassifier& model, const TrainOptio
   freeze(model, options.freeze);
   return model;
 }
-
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 // Below this a loss scale cannot help: the gradient itself, not its multiple, is too large for f16.
 constexpr double kSmallestLossScale = 0x1p-10;
@@ -350,15 +350,8 @@ void Trainer::finish_epoch() {
   const double loss = mean_bce(predictions, pos_weights_);
   const double training_loss = position_.sum_of_losses / static_cast<double>(batches_per_epoch());
   check_finite(loss, "validation loss", position_.optimizer_steps);
-  const std::vector<float> probabilities = predictions.probabilities();
-  std::vector<double> areas;
-  Json area_of_label = Json::object();
-  for (std::size_t label = 0; label < predictions.labels; ++label) {
-    areas.push_back(nn::auroc(nn::column(probabilities, predictions.labels, label),
-                              nn::column(predictions.targets, predictions.labels, label)));
-    area_of_label[model_.config().labels[label]] = number(areas.back());
-  }
-  const double area = nn::mean_defined(areas);
+  const LabelAreas areas = label_areas(predictions);
+  const double area = areas.macro();
   const bool is_best = settle_best(options_.best_by == "auroc" ? -area : loss);
   progress.note(fmt::format("epoch {}: training loss {:.4f}, validation loss {:.4f}, macro AUROC {:.3f}{}",
                             position_.epoch + 1, training_loss, loss, area, is_best ? " (best)" : ""));
@@ -369,7 +362,7 @@ void Trainer::finish_epoch() {
              {"training_loss", training_loss},
              {"validation_loss", loss},
              {"validation_macro_auroc", number(area)},
-             {"validation_auroc", area_of_label},
+             {"validation_auroc", areas.json(model_.config().labels)},
              {"validation_seconds", seconds_since(start)},
              {"peak_memory_mb", static_cast<double>(context_.backend().memory_use().peak) / 1e6}});
   ++position_.epoch;
@@ -409,10 +402,7 @@ void Trainer::write_checkpoint(bool is_best) {
   position_.log_bytes = run_.log_bytes();
   run_.write_checkpoint(position_.optimizer_steps, is_best, [&](const std::filesystem::path& directory) {
     models::export_model(model_, preprocessor_, directory);
-    // Which patients the model has never seen, and how its slices were cut: `evaluate` needs both.
-    for (const char* name : {"split.json", "slices.json"})
-      if (std::filesystem::exists(run_.path() / name))
-        std::filesystem::copy_file(run_.path() / name, directory / name);
+    keep_origin(run_.path(), directory);
     write_trainer_state(directory, tensors_to_keep(), position_);
   });
 }

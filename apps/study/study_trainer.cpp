@@ -1,0 +1,230 @@
+#include "apps/study/study_trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "apps/engine/json_number.h"
+#include "apps/engine/label_areas.h"
+#include "apps/engine/progress.h"
+#include "apps/engine/slices.h"
+#include "autograd/ops.h"
+#include "data/rsna_metric.h"
+#include "nn/checkpoint.h"
+#include "nn/evaluation_mode.h"
+#include "tensor/error.h"
+
+namespace sagitta::apps {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kEvaluationBatch = 256;
+
+FeatureScaling scaling_of(const models::StudyModel& model) {
+  return {to_host<float>(model.feature_mean.value()), to_host<float>(model.feature_std.value())};
+}
+
+// Every member learns by itself, as if it were alone.
+autograd::Variable sum_of_losses(models::StudyModel& model, const StudyBatch& batch) {
+  autograd::Variable sum;
+  for (const autograd::Variable& logits :
+       model.member_logits(autograd::Variable(batch.features), autograd::Variable(batch.slice_logits))) {
+    const autograd::Variable loss = autograd::bce_with_logits(logits, batch.targets, {}, batch.weights);
+    sum = sum ? autograd::add(sum, loss) : loss;
+  }
+  return sum;
+}
+
+}  // namespace
+
+double rsna_loss(const Predictions& by_study) {
+  const std::vector<float> probabilities = by_study.probabilities();
+  std::vector<data::ExamPrediction> exams(by_study.rows());
+  for (std::size_t i = 0; i < by_study.logits.size(); ++i) {
+    exams[i / 8].truth[i % 8] = by_study.targets[i];
+    exams[i / 8].probability[i % 8] = probabilities[i];
+  }
+  return data::rsna_log_loss(exams);
+}
+
+Predictions predict_studies(models::StudyModel& model, const nn::Context& context, const StudyData& data) {
+  const nn::EvaluationMode evaluation(model);
+  const autograd::NoGradient no_gradient;
+  const FeatureScaling scaling = scaling_of(model);
+  std::vector<double> sums(data.studies() * 8);
+  std::vector<int> counts(data.studies());
+  Predictions result{.labels = 8, .logits = {}, .targets = std::vector<float>(sums.size())};
+  for (std::size_t begin = 0; begin < data.rows().size(); begin += kEvaluationBatch) {
+    std::vector<std::size_t> rows;
+    for (std::size_t i = begin; i < std::min(begin + kEvaluationBatch, data.rows().size()); ++i)
+      rows.push_back(i);
+    const StudyBatch batch = make_batch(data, rows, scaling, context.backend());
+    const std::vector<float> logits = to_host<float>(
+        model(autograd::Variable(batch.features), autograd::Variable(batch.slice_logits)).value());
+    for (std::size_t b = 0; b < rows.size(); ++b) {
+      const StudyRow& row = data.rows()[rows[b]];
+      ++counts[row.group];
+      for (std::size_t j = 0; j < 8; ++j) {
+        sums[row.group * 8 + j] += logits[b * 8 + j];
+        result.targets[row.group * 8 + j] = row.labels[j];
+      }
+    }
+  }
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    result.logits.push_back(static_cast<float>(sums[i] / counts[i / 8]));
+  return result;
+}
+
+StudyTrainer::StudyTrainer(models::StudyModel& model, nn::Context& context, const StudyData& training,
+                           const StudyData& validation, const StudyOptions& options, RunDirectory& run,
+                           const StopSignal* stop)
+    : model_(model),
+      context_(context),
+      training_(training),
+      validation_(validation),
+      options_(options),
+      run_(run),
+      stop_(stop),
+      arena_(model, options.weight_decay, nn::DecayPolicy::weights),
+      optimizer_(arena_, {.decoupled = true, .max_norm = options.clip_norm}),
+      schedule_(schedule_of(options)),
+      scaling_(training.scaling()),
+      step_state_(context.step_state()) {
+  schedule_.total = static_cast<double>(options_.epochs * steps_per_epoch());
+  if (options_.ema > 0) average_ = std::make_unique<nn::MovingAverage>(model, arena_, options_.ema);
+  Backend& backend = context_.backend();
+  backend.write(scaling_.mean.data(), model_.feature_mean.value());
+  backend.write(scaling_.std.data(), model_.feature_std.value());
+  run_.keep_checkpoints(options_.keep_checkpoints);
+}
+
+std::int64_t StudyTrainer::steps_per_epoch() const {
+  const auto rows = static_cast<std::int64_t>(training_.rows().size());
+  return (rows + options_.batch_size - 1) / options_.batch_size;
+}
+
+NamedTensors StudyTrainer::tensors_to_keep() {
+  NamedTensors tensors = optimizer_.state();
+  if (!average_) return tensors;
+  const NamedTensors average = average_->state();
+  tensors.insert(tensors.end(), average.begin(), average.end());
+  return tensors;
+}
+
+void StudyTrainer::resume() {
+  models::load_weights(model_, run_.last());
+  position_ = read_trainer_state(run_.last());
+  read_trainer_tensors(run_.last(), tensors_to_keep());
+  nn::refresh_copies(model_);
+  run_.truncate_log(position_.log_bytes);
+}
+
+bool StudyTrainer::is_finished() const {
+  const bool is_patient = options_.patience == 0 || position_.best_epoch < 0 ||
+                          position_.epoch - 1 - position_.best_epoch < options_.patience;
+  return position_.epoch >= options_.epochs || !is_patient;
+}
+
+StudyTrainer::Outcome StudyTrainer::run() {
+  log_ = std::make_unique<RunLog>(run_, position_.optimizer_steps);
+  model_.train();
+  while (!is_finished()) {
+    if (stop_ && stop_->received()) {
+      log_->add({{"type", "end"}, {"outcome", "stopped"}, {"step", position_.optimizer_steps}});
+      return Outcome::stopped;
+    }
+    train_epoch();
+  }
+  log_->add({{"type", "end"}, {"outcome", "finished"}, {"step", position_.optimizer_steps}});
+  log_->end();
+  return Outcome::finished;
+}
+
+void StudyTrainer::train_epoch() {
+  const auto epoch = static_cast<std::uint32_t>(position_.epoch);
+  const RowChanges changes{.plane_dropout = options_.plane_dropout, .seed = options_.seed, .epoch = epoch};
+  double sum = 0;
+  for (const std::vector<std::size_t>& rows :
+       epoch_batches(training_.rows().size(), options_.batch_size, options_.seed, epoch)) {
+    const Step done = step(make_batch(training_, rows, scaling_, context_.backend(), &changes));
+    sum += done.loss * static_cast<double>(rows.size());
+    log_->add({{"type", "step"},
+               {"epoch", position_.epoch + 1},
+               {"step", position_.optimizer_steps},
+               {"loss", done.loss},
+               {"lr", done.learning_rate},
+               {"gradient_norm", done.gradient_norm}});
+  }
+  validate_epoch(sum / static_cast<double>(training_.rows().size()));
+}
+
+StudyTrainer::Step StudyTrainer::step(const StudyBatch& batch) {
+  const double learning_rate = schedule_.at(position_.optimizer_steps, steps_per_epoch());
+  nn::write_step_state(step_state_,
+                       {.seed = options_.seed,
+                        .micro_step = static_cast<std::uint32_t>(position_.optimizer_steps),
+                        .optimizer_step = static_cast<std::uint32_t>(position_.optimizer_steps + 1),
+                        .learning_rate = learning_rate});
+  const autograd::Variable loss = sum_of_losses(model_, batch);
+  Step done{.loss = scalar_of(loss.value()) / static_cast<double>(model_.members.size()),
+            .learning_rate = learning_rate};
+  require_finite(done.loss, "loss");
+  autograd::backward(loss);
+  optimizer_.step(step_state_);
+  if (average_) average_->update();
+  done.gradient_norm = optimizer_.gradient_norm();
+  require_finite(done.gradient_norm, "gradient norm");
+  ++position_.optimizer_steps;
+  return done;
+}
+
+void StudyTrainer::validate_epoch(double training_loss) {
+  const Clock::time_point start = Clock::now();
+  const Predictions predictions = [&] {
+    const nn::AverageInModel average(average_.get(), position_.optimizer_steps);
+    return predict_studies(model_, context_, validation_);
+  }();
+  const double loss = rsna_loss(predictions);
+  require_finite(loss, "validation loss");
+  const LabelAreas areas = label_areas(predictions);
+  const bool is_best = position_.best_epoch < 0 || loss < position_.best_value;
+  if (is_best) {
+    position_.best_value = loss;
+    position_.best_epoch = position_.epoch;
+  }
+  if (!options_.quiet)
+    fmt::print(stderr, "epoch {}/{}: training loss {:.4f}, validation loss {:.4f}, macro AUROC {:.3f}{}\n",
+               position_.epoch + 1, options_.epochs, training_loss, loss, areas.macro(),
+               is_best ? " (best)" : "");
+  log_->add_predictions(position_.optimizer_steps, predictions, model_.config().labels);
+  log_->add({{"type", "epoch"},
+             {"epoch", position_.epoch + 1},
+             {"step", position_.optimizer_steps},
+             {"training_loss", training_loss},
+             {"validation_loss", loss},
+             {"validation_macro_auroc", number(areas.macro())},
+             {"validation_auroc", areas.json(model_.config().labels)},
+             {"validation_seconds", std::chrono::duration<double>(Clock::now() - start).count()}});
+  ++position_.epoch;
+  write_checkpoint(is_best);
+}
+
+void StudyTrainer::write_checkpoint(bool is_best) {
+  const nn::AverageInModel average(average_.get(), position_.optimizer_steps);
+  position_.log_bytes = run_.log_bytes();
+  run_.write_checkpoint(position_.optimizer_steps, is_best, [&](const std::filesystem::path& directory) {
+    models::export_study_model(model_, directory);
+    keep_origin(run_.path(), directory);
+    write_trainer_state(directory, tensors_to_keep(), position_);
+  });
+}
+
+void StudyTrainer::require_finite(double value, const char* what) const {
+  require(std::isfinite(value), "the {} is {} at epoch {}, step {}: training stopped, {}; try a lower --lr",
+          what, value, position_.epoch + 1, position_.optimizer_steps + 1,
+          run_.has_checkpoint() ? "the last good checkpoint is " + run_.last().string()
+                                : "there is no checkpoint yet");
+}
+
+}  // namespace sagitta::apps

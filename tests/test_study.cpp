@@ -1,0 +1,518 @@
+// Study-level training: which studies and slice models belong together, what a batch holds, the loss, kept
+// features, and whole runs on a data set that a test makes in a moment.
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "apps/study/slice_baselines.h"
+#include "apps/study/slice_labels.h"
+#include "apps/study/study_app.h"
+#include "apps/study/study_parts.h"
+#include "apps/study/study_trainer.h"
+#include "autograd/ops.h"
+#include "data/image.h"
+#include "data/rsna_metric.h"
+#include "models/hugging_face.h"
+#include "nn/init.h"
+#include "temp_folder.h"
+#include "tensor/atomic_file.h"
+#include "tensor/error.h"
+
+using namespace sagitta;
+using namespace sagitta::apps;
+using namespace sagitta::testing;
+using Json = nlohmann::json;
+
+namespace {
+
+using Groups = std::vector<std::vector<std::string>>;
+
+constexpr int kStudies = 24, kPlanes = 3, kSide = 16;
+
+std::string study_name(int i) { return fmt::format("study{:02}", i); }
+
+// A folder as reslice writes it: in a study with C3 fractured, one plane has a bright square.
+void write_slices(const std::filesystem::path& folder, int studies = kStudies) {
+  std::string manifest = "slice,study,x_mm,patient_overall,C1,C2,C3,C4,C5,C6,C7\n";
+  for (int s = 0; s < studies; ++s)
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      const bool fractured = s % 2 == 0, other = s % 3 == 0;
+      data::Image image{.width = kSide, .height = kSide, .channels = 1, .pixels = {}};
+      for (int k = 0; k < kSide * kSide; ++k)
+        image.pixels.push_back(static_cast<std::uint8_t>(60 + (k * (s + 3) + 7 * plane) % 40));
+      if (fractured && plane == s % kPlanes)
+        for (int k = 0; k < kSide * kSide / 2; ++k) image.pixels[static_cast<std::size_t>(k)] = 250;
+      const std::string file = fmt::format("slices/{}/{}.png", study_name(s), plane);
+      std::filesystem::create_directories((folder / file).parent_path());
+      data::write_png(folder / file, image);
+      manifest += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", file, study_name(s), plane - 1,
+                              int{fractured || other}, int{other}, 0, int{fractured}, int{s % 5 == 0}, 0,
+                              int{s % 4 == 1}, int{s % 7 == 2});
+    }
+  write_text_file(folder / "manifest.csv", manifest);
+}
+
+std::vector<std::string> names(int first, int last) {
+  std::vector<std::string> result;
+  for (int i = first; i < last; ++i) result.push_back(study_name(i));
+  return result;
+}
+
+StudySplit small_split() { return {names(0, 12), names(12, 18), names(18, kStudies)}; }
+
+// A ResNet of a few weights as train_resnet leaves it.
+void write_slice_model(const std::filesystem::path& folder, std::uint64_t seed, const StudySplit& split,
+                       const std::vector<std::string>& labels = {"C1", "C2", "C3", "C4", "C5", "C6", "C7"}) {
+  models::ResNetConfig resnet;
+  resnet.embedding_size = 4;
+  resnet.hidden_sizes = {6};
+  resnet.depths = {1};
+  resnet.bottleneck = false;
+  const models::ModelConfig config{.architecture = resnet, .labels = labels, .image_size = kSide};
+  nn::Context context(cpu_backend());
+  const auto model = models::make_classifier(config, context);
+  nn::initialize(*model, seed);
+  models::Preprocessor preprocessor = models::default_preprocessor(config);
+  preprocessor.size = kSide;
+  models::export_model(*model, preprocessor, folder);
+  write_split(folder / "split.json", split);
+}
+
+int run_program(std::vector<std::string> arguments) {
+  std::vector<char*> argv;
+  arguments.insert(arguments.begin(), "train_study");
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  return train_study_main(static_cast<int>(argv.size()), argv.data());
+}
+
+std::vector<std::string> run_arguments(const TempFolder& folder, const std::string& out) {
+  return {"--slice-model",
+          (folder / "slice").string(),
+          "--data",
+          (folder / "slices").string(),
+          "--out",
+          (folder / out).string(),
+          "--epochs",
+          "4",
+          "--batch-size",
+          "5",
+          "--variants",
+          "3",
+          "--feature-dropout",
+          "0.1",
+          "--warmup",
+          "2",
+          "--hidden-size",
+          "8",
+          "--heads",
+          "2",
+          "--intermediate-size",
+          "12",
+          "--plane-dropout",
+          "0.3",
+          "--ema",
+          "0.9",
+          "--bootstrap",
+          "50",
+          "--device",
+          "cpu",
+          "--threads",
+          "1",
+          "--quiet",
+          "--seed",
+          "3"};
+}
+
+struct SmallFolder : TempFolder {
+  SmallFolder() {
+    write_slices(*this / "slices");
+    write_slice_model(*this / "slice", 1, small_split());
+  }
+};
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Features that a formula gives, of some studies of the set.
+SliceFeatures made_up_features(const std::vector<std::string>& studies, float offset) {
+  SliceFeatures features{.studies = studies,
+                         .planes = kPlanes,
+                         .variants = 2,
+                         .embedding_width = 2,
+                         .labels = {"C1", "C2", "C3", "C4", "C5", "C6", "C7"},
+                         .embeddings = {},
+                         .logits = {}};
+  for (std::size_t i = 0; i < studies.size() * kPlanes * 2; ++i) {
+    for (int k = 0; k < 2; ++k) features.embeddings.push_back(offset + static_cast<float>(i * 2 + k));
+    for (int k = 0; k < 7; ++k) features.logits.push_back(static_cast<float>((i * 5 + k) % 11) - 5);
+  }
+  return features;
+}
+
+std::vector<Json> log_of(const std::filesystem::path& run) {
+  std::istringstream lines(read_bytes(run / "metrics.jsonl"));
+  std::vector<Json> entries;
+  for (std::string line; std::getline(lines, line);) {
+    entries.push_back(Json::parse(line));
+    entries.back().erase("validation_seconds");
+  }
+  return entries;
+}
+
+}  // namespace
+
+TEST_CASE("study parts: one slice model brings its own split") {
+  const StudyParts parts = study_parts({small_split()});
+  CHECK(parts.split.train == names(0, 12));
+  CHECK(parts.split.test == names(18, 24));
+  CHECK(parts.training == Groups{names(0, 12)});
+}
+
+TEST_CASE("study parts: of fold models each speaks of the training studies that it held out") {
+  const StudySplit first{names(4, 12), names(12, 18), [] {
+                           auto test = names(0, 4);
+                           for (const std::string& study : names(18, 24)) test.push_back(study);
+                           return test;
+                         }()};
+  StudySplit second{names(0, 4), names(12, 18), names(4, 12)};
+  for (const std::string& study : names(18, 24)) second.test.push_back(study);
+  const StudyParts parts = study_parts({first, second});
+  CHECK(parts.split.train == names(0, 12));
+  CHECK(parts.split.validation == names(12, 18));
+  CHECK(parts.split.test == names(18, 24));
+  CHECK(parts.training == Groups{names(0, 4), names(4, 12)});
+
+  CHECK(contains(error_of([&] { study_parts({first, first}); }), "was held out by none of the 2 models"));
+  const StudySplit whole{names(0, 10), names(10, 12), names(12, 24)},
+      other{names(12, 22), names(22, 24), names(0, 12)};
+  CHECK(contains(error_of([&] {
+                   study_parts({whole, other});
+                 }),
+                 "0 validation and 0 test studies in common"));
+}
+
+TEST_CASE("a fold inside a split takes training studies only, each once") {
+  const TempFolder folder;
+  write_slices(folder.path());
+  const data::SliceSet slices = data::read_slice_set(folder.path());
+  std::multiset<std::string> moved;
+  std::vector<StudySplit> splits;
+  for (int fold = 1; fold <= 3; ++fold) {
+    const StudySplit split = hold_out_fold(slices, small_split(), {.fold = fold, .folds = 3, .seed = 2});
+    CHECK(split.validation == small_split().validation);
+    CHECK(split.train.size() == 8);
+    CHECK(split.test.size() == 10);
+    for (const std::string& study : small_split().test)
+      CHECK(std::find(split.test.begin(), split.test.end(), study) != split.test.end());
+    for (const std::string& study : small_split().train)
+      if (std::find(split.test.begin(), split.test.end(), study) != split.test.end()) moved.insert(study);
+    splits.push_back(split);
+  }
+  const std::vector<std::string> train = small_split().train;
+  CHECK(moved == std::multiset<std::string>(train.begin(), train.end()));
+  CHECK(study_parts(splits).split.test == small_split().test);
+  StudySplit foreign = small_split();
+  foreign.train.push_back("nobody");
+  CHECK(contains(error_of([&] { hold_out_fold(slices, foreign, {.fold = 1, .folds = 3}); }),
+                 "has 12 of the 13 training studies"));
+}
+
+TEST_CASE("the loss of a batch is the competition's") {
+  const TempFolder folder;
+  write_slices(folder.path());
+  const data::SliceSet slices = data::read_slice_set(folder.path());
+  const std::vector<SliceFeatures> features{made_up_features(slices.studies(), 0)};
+  const StudyData data(slices, features);
+  std::vector<std::size_t> rows;
+  for (std::size_t i = 0; i < data.rows().size(); ++i) rows.push_back(i);
+  const StudyBatch batch = make_batch(data, rows, data.scaling(), cpu_backend());
+  std::vector<float> logits;
+  std::vector<data::ExamPrediction> exams(rows.size());
+  for (std::size_t i = 0; i < rows.size() * 8; ++i) {
+    logits.push_back(static_cast<float>(random::normal({5, 1, 0}, i)) * 3);
+    exams[i / 8].truth[i % 8] = data.rows()[i / 8].labels[i % 8];
+    exams[i / 8].probability[i % 8] = 1 / (1 + std::exp(-logits.back()));
+  }
+  const autograd::Variable x(from_host(cpu_backend(), {kStudies, 8}, logits));
+  const double loss = scalar_of(autograd::bce_with_logits(x, batch.targets, {}, batch.weights).value());
+  CHECK(loss == doctest::Approx(data::rsna_log_loss(exams)).epsilon(1e-6));
+  // The weights matter: the plain mean is another number.
+  CHECK(std::abs(scalar_of(autograd::bce_with_logits(x, batch.targets).value()) - loss) > 1e-3);
+  Predictions table{.labels = 8, .logits = logits, .targets = to_host<float>(batch.targets)};
+  CHECK(rsna_loss(table) == doctest::Approx(loss).epsilon(1e-6));
+}
+
+TEST_CASE(
+    "a batch: standardized features in the block of their model, mean logits, changes by (seed, epoch)") {
+  const TempFolder folder;
+  write_slices(folder.path());
+  const data::SliceSet slices = data::read_slice_set(folder.path());
+  const std::vector<SliceFeatures> features{made_up_features(names(0, 8), 0),
+                                            made_up_features(names(8, kStudies), 1000)};
+  const StudyData data(slices, features);
+  REQUIRE(data.rows().size() == kStudies);
+  const FeatureScaling scaling = data.scaling();
+  REQUIRE(scaling.mean.size() == 18);
+  const std::vector<std::size_t> rows{0, 8};
+  const StudyBatch batch = make_batch(data, rows, scaling, cpu_backend());
+  CHECK(batch.features.shape() == Shape{2, kPlanes, 18});
+  const std::vector<float> values = to_host<float>(batch.features);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const bool own_block = (i / 18 < kPlanes) == (i % 18 < 9);
+    if (!own_block) CHECK(values[i] == 0);
+  }
+  const std::span<const float> first = features[1].embedding(0, 1, 0);
+  CHECK(values[(1 * kPlanes + 1) * 18 + 9] == doctest::Approx((first[0] - scaling.mean[9]) / scaling.std[9]));
+  const SliceLabels labels(features[0].labels);
+  float mean = 0;
+  for (int plane = 0; plane < kPlanes; ++plane)
+    mean += labels.of_study(features[1].logits_of(0, plane, 0))[0] / kPlanes;
+  CHECK(to_host<float>(batch.slice_logits)[8] == doctest::Approx(mean));
+
+  const RowChanges changes{.plane_dropout = 0.5, .seed = 4, .epoch = 2};
+  RowChanges next = changes;
+  next.epoch = 3;
+  const auto changed = [&](const RowChanges& how) {
+    return to_host<float>(make_batch(data, rows, scaling, cpu_backend(), &how).features);
+  };
+  CHECK(changed(changes) == changed(changes));
+  CHECK(changed(changes) != changed(next));
+  CHECK(changed(changes) != values);
+}
+
+TEST_CASE("batches of an epoch hold every row once, in an order of their own") {
+  std::set<std::size_t> seen;
+  const auto batches = epoch_batches(10, 4, 1, 0);
+  REQUIRE(batches.size() == 3);
+  for (const auto& batch : batches) seen.insert(batch.begin(), batch.end());
+  CHECK(seen.size() == 10);
+  CHECK(batches.back().size() == 2);
+  CHECK(epoch_batches(10, 4, 1, 0) == batches);
+  CHECK(epoch_batches(10, 4, 1, 1) != batches);
+}
+
+TEST_CASE("slice labels: patient_overall of a slice is derived where the model lacks it") {
+  const SliceLabels derived({"C1", "C2", "C3", "C4", "C5", "C6", "C7"});
+  const std::vector<float> logits{0, 0, -30, -30, -30, -30, -30};
+  const std::array<float, 8> of_study = derived.of_study(logits);
+  CHECK(of_study[0] == doctest::Approx(std::log(3.0)));  // 1 - 1/4
+  CHECK(of_study[2] == 0);
+  const SliceLabels given({"C7", "C6", "C5", "C4", "C3", "C2", "C1", "patient_overall"});
+  const std::vector<float> reversed{7, 6, 5, 4, 3, 2, 1, 9};
+  CHECK(given.of_study(reversed) == std::array<float, 8>{9, 1, 2, 3, 4, 5, 6, 7});
+  CHECK(contains(error_of([] { SliceLabels({"C1", "C2"}); }), "does not predict C3"));
+}
+
+TEST_CASE("features are computed once, and again where the file is damaged or the model another one") {
+  const SmallFolder folder;
+  const data::SliceSet slices = data::read_slice_set(folder / "slices");
+  nn::Context context(cpu_backend());
+  const SliceModel model = open_slice_model(folder / "slice", context);
+  std::filesystem::create_directory(folder / "kept");
+  int computed = 0;
+  const auto features_of = [&](const SliceModel& of) {
+    return slice_features(of, context, slices, {.variants = 2}, folder / "kept",
+                          [&](std::int64_t done) { computed += done == kStudies * kPlanes; });
+  };
+  const SliceFeatures first = features_of(model);
+  CHECK(computed == 1);
+  CHECK(first.studies.size() == kStudies);
+  CHECK(first.embeddings.size() == std::size_t{kStudies * kPlanes * 2 * 6});
+  const SliceFeatures again = features_of(model);
+  CHECK(computed == 1);
+  CHECK(again.embeddings == first.embeddings);
+  CHECK(again.logits == first.logits);
+  // Logits are what the model says of the picture as it is; the embedding leads to them.
+  const Predictions predictions = predict(*model.model, context, slices, model.input);
+  for (std::size_t i = 0; i < 7; ++i)
+    CHECK(first.logits_of(1, 2, 0)[i] == doctest::Approx(predictions.logits[5 * 7 + i]).epsilon(1e-5));
+  for (const auto& file : std::filesystem::directory_iterator(folder / "kept"))
+    std::filesystem::resize_file(file.path(), 2000);
+  CHECK(features_of(model).embeddings == first.embeddings);
+  CHECK(computed == 2);
+  write_slice_model(folder / "other", 2, small_split());
+  CHECK(features_of(open_slice_model(folder / "other", context)).embeddings != first.embeddings);
+  CHECK(computed == 3);
+}
+
+TEST_CASE("the rules that aggregate slices: each with its AUROC on validation, the learned one out of fold") {
+  const TempFolder folder;
+  write_slices(folder.path());
+  const data::SliceSet slices = data::read_slice_set(folder.path());
+  Predictions by_slice{.labels = 8, .logits = {}, .targets = {}};
+  for (std::size_t i = 0; i < slices.records.size(); ++i)
+    for (std::size_t j = 0; j < 8; ++j) {
+      // Only the highest slice of a study tells; the others are noise of the other sign.
+      const bool positive = slices.records[i].labels[j] > 0, tells = i % kPlanes == (i / kPlanes) % kPlanes;
+      const double noise = random::normal({9, static_cast<std::uint32_t>(j), 0}, i);
+      by_slice.logits.push_back(static_cast<float>(tells && positive ? 6 + noise / 8 : -3 - std::abs(noise)));
+      by_slice.targets.push_back(positive);
+    }
+  const std::vector<SliceBaseline> baselines = slice_baselines(slices, by_slice);
+  REQUIRE(baselines.size() == 4);
+  CHECK(baselines[3].aggregator.rule() == AggregationRule::learned);
+  CHECK(baselines[1].validation_auroc == 1);
+  CHECK(best_baseline(baselines) != 3);
+  for (const SliceBaseline& baseline : baselines) CHECK(baseline.validation_auroc > 0.8);
+}
+
+TEST_CASE("a run: trains, keeps the best, evaluates; begun again it ends bitwise the same") {
+  const SmallFolder folder;
+  REQUIRE(run_program(run_arguments(folder, "whole")) == 0);
+  const std::filesystem::path whole = folder / "whole";
+  const std::vector<Json> log = log_of(whole);
+  CHECK(log.front()["type"] == "step");
+  CHECK(log.back() == Json{{"type", "end"}, {"outcome", "finished"}, {"step", 12}});
+  for (const char* file : {"best/model.safetensors", "best/config.json", "best/split.json", "recipe.toml",
+                           "evaluation/evaluation.json", "evaluation/patients.csv",
+                           "evaluation/predictions.csv", "run.json", "data.json", "report.html"})
+    CHECK_MESSAGE(std::filesystem::exists(whole / file), file);
+  const Json evaluation = Json::parse(read_bytes(whole / "evaluation/evaluation.json"));
+  CHECK(evaluation["patients"]["rows"] == 6);
+  CHECK(evaluation["comparisons"].size() == 4);
+  CHECK(evaluation["slice_aggregations"]["rules"].size() == 4);
+  CHECK(evaluation["rsna_log_loss"].is_number());
+
+  // A run that lost all its checkpoints begins again.
+  REQUIRE(run_program(run_arguments(folder, "cut")) == 0);
+  const std::filesystem::path cut = folder / "cut";
+  std::filesystem::remove_all(cut / "checkpoints");
+  std::filesystem::remove(cut / "last");
+  std::filesystem::remove(cut / "best");
+  std::filesystem::create_directory(cut / "checkpoints");
+  REQUIRE(run_program({"--resume", cut.string(), "--quiet"}) == 0);
+  CHECK(read_bytes(cut / "last/model.safetensors") == read_bytes(whole / "last/model.safetensors"));
+  CHECK(log_of(cut) == log);
+}
+
+TEST_CASE("the trainer stops after an epoch at a signal and goes on bitwise") {
+  const TempFolder folder;
+  write_slices(folder.path());
+  const data::SliceSet slices = data::read_slice_set(folder.path());
+  const std::vector<SliceFeatures> features{made_up_features(slices.studies(), 0)};
+  const StudyData data(slices, features);
+  StudyOptions options;
+  options.epochs = 5;
+  options.batch_size = 7;
+  options.ema = 0.9;
+  options.hidden_size = 8;
+  options.heads = 2;
+  options.quiet = true;
+  const models::StudyConfig config{.planes = kPlanes,
+                                   .embedding_width = 2,
+                                   .slice_labels = features[0].labels,
+                                   .slice_models = {{"a", "1"}},
+                                   .labels = study_labels(),
+                                   .members = 2,
+                                   .hidden_size = 8,
+                                   .num_hidden_layers = 1,
+                                   .num_attention_heads = 2,
+                                   .intermediate_size = 12,
+                                   .hidden_dropout_prob = 0.2,
+                                   .feature_dropout_prob = 0.2};
+  options.keep_checkpoints = 10;
+  // Trains in `run`, from its last checkpoint if it has one.
+  const auto train = [&](RunDirectory& run, bool signaled) {
+    const StopSignal stop;
+    nn::Context context(cpu_backend());
+    models::StudyModel model(config, context);
+    nn::initialize(model, 1);
+    StudyTrainer trainer(model, context, data, data, options, run, &stop);
+    if (run.has_checkpoint()) trainer.resume();
+    if (signaled) std::raise(SIGTERM);
+    return trainer.run();
+  };
+  RunDirectory whole = RunDirectory::create(folder / "whole");
+  CHECK(train(whole, false) == StudyTrainer::Outcome::finished);
+  for (const int epochs : {1, 3}) {
+    // What a kill leaves that hit the epoch after these.
+    RunDirectory killed = RunDirectory::create(folder / fmt::format("killed{}", epochs));
+    CHECK(train(killed, false) == StudyTrainer::Outcome::finished);
+    const auto checkpoint = [](int epoch) { return fmt::format("checkpoints/step-{:08}", epoch * 4); };
+    for (int later = epochs + 1; later <= 5; ++later)
+      REQUIRE(std::filesystem::remove_all(killed.path() / checkpoint(later)) > 0);
+    std::filesystem::remove(killed.last());
+    std::filesystem::create_directory_symlink(checkpoint(epochs), killed.last());
+    // The signal is obeyed between epochs, with nothing lost.
+    CHECK(train(killed, true) == StudyTrainer::Outcome::stopped);
+    CHECK(std::filesystem::read_symlink(killed.last()) == checkpoint(epochs));
+    CHECK(train(killed, false) == StudyTrainer::Outcome::finished);
+    for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+      CHECK(read_bytes(killed.last() / file) == read_bytes(whole.last() / file));
+    CHECK(log_of(killed.path()) == log_of(whole.path()));
+  }
+}
+
+TEST_CASE("what does not fit together is refused with a remedy, before anything is written") {
+  const SmallFolder folder;
+  const auto fails = [&](const std::vector<std::pair<std::string, std::string>>& changes) {
+    std::vector<std::string> arguments = run_arguments(folder, "refused");
+    for (const auto& [flag, value] : changes) {
+      const auto found = std::find(arguments.begin(), arguments.end(), flag);
+      if (found != arguments.end())
+        *(found + 1) = value;
+      else
+        arguments.insert(arguments.end(), {flag, value});
+    }
+    const int code = run_program(arguments);
+    CHECK_FALSE(std::filesystem::exists(folder / "refused"));
+    return code;
+  };
+  write_slice_model(folder / "no-split", 4, small_split());
+  std::filesystem::remove(folder / "no-split/split.json");
+  CHECK(fails({{"--slice-model", (folder / "no-split").string()}}) == 1);
+  write_slice_model(folder / "no-test", 4, {names(0, 12), names(12, 24), {}});
+  CHECK(fails({{"--slice-model", (folder / "no-test").string()}}) == 1);
+  CHECK(fails({{"--slice-model", (folder / "nowhere").string()}}) == 1);
+  write_slices(folder / "fewer", 20);
+  CHECK(fails({{"--data", (folder / "fewer").string()}}) == 1);
+  CHECK(fails({{"--heads", "3"}}) == 1);
+  CHECK(fails({{"--layers", "-1"}}) == 2);
+  // One study with another number of slices.
+  write_slices(folder / "uneven");
+  std::string manifest = read_bytes(folder / "uneven/manifest.csv");
+  manifest.erase(manifest.rfind("slices/"));
+  write_bytes(folder / "uneven/manifest.csv", manifest);
+  const data::SliceSet uneven = data::read_slice_set(folder / "uneven");
+  CHECK(contains(error_of([&] { planes_of(uneven); }), "study study23 has 2 slices, expected 3"));
+  CHECK(fails({{"--data", (folder / "uneven").string()}}) == 1);
+}
+
+TEST_CASE("a run does not go on with another slice model") {
+  const SmallFolder folder;
+  REQUIRE(run_program(run_arguments(folder, "run")) == 0);
+  write_slice_model(folder / "slice", 9, small_split());
+  CHECK(run_program({"--resume", (folder / "run").string(), "--quiet"}) == 1);
+}
+
+TEST_CASE("two fold models: every training study by the one that held it out, the rest by both") {
+  const SmallFolder folder;
+  const data::SliceSet slices = data::read_slice_set(folder / "slices");
+  std::vector<std::string> arguments = run_arguments(folder, "folds");
+  arguments.erase(arguments.begin(), arguments.begin() + 2);
+  for (int fold = 1; fold <= 2; ++fold) {
+    const std::string name = fmt::format("fold{}", fold);
+    write_slice_model(folder / name, static_cast<std::uint64_t>(fold),
+                      hold_out_fold(slices, small_split(), {.fold = fold, .folds = 2, .seed = 1}));
+    arguments.insert(arguments.end(), {"--slice-model", (folder / name).string()});
+  }
+  REQUIRE(run_program(arguments) == 0);
+  const models::StudyConfig config = models::read_study_config(folder / "folds/best/config.json");
+  CHECK(config.slice_models.size() == 2);
+  CHECK(config.feature_width() == 2 * (6 + 7));
+  const StudySplit split = read_split(folder / "folds/split.json");
+  CHECK(split.train == small_split().train);
+  CHECK(split.test == small_split().test);
+}
