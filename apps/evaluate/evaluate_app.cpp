@@ -40,8 +40,12 @@ SliceSource slice_source(const EvaluateOptions& options) {
   return source;
 }
 
+std::string aggregator_of_fold(std::size_t fold) { return fmt::format("aggregator-{}.json", fold); }
+
 void write_results(const EvaluateOptions& options, const Scores& scores, const Evaluation& evaluation) {
   const fs::path out = options.out;
+  // Of an earlier evaluation with more folds.
+  for (std::size_t fold = 1; fs::remove(out / aggregator_of_fold(fold)); ++fold) continue;
   Json json{{"models", options.models},
             {"data", options.data},
             {"split", options.split},
@@ -51,8 +55,7 @@ void write_results(const EvaluateOptions& options, const Scores& scores, const E
   for (std::size_t i = 0; i < scores.parts.size(); ++i) {
     const auto& [part, aggregator] = scores.parts[i];
     // Out of fold, every part has its own.
-    const std::string name =
-        scores.parts.size() == 1 ? "aggregator.json" : fmt::format("aggregator-{}.json", i + 1);
+    const std::string name = scores.parts.size() == 1 ? "aggregator.json" : aggregator_of_fold(i + 1);
     aggregator.save(out / name);
     json["parts"].push_back({{"models", part.models},
                              {"studies", part.studies.size()},
