@@ -51,6 +51,7 @@ models::ModelConfig model_config(const TrainOptions& options, const TrainProgram
   if (options.image_size > 0) config.image_size = options.image_size;
   if (auto* vit = std::get_if<models::ViTConfig>(&config.architecture)) {
     vit->hidden_dropout_prob = vit->attention_probs_dropout_prob = options.dropout;
+    if (options.layers > 0) vit->num_hidden_layers = options.layers;
   }
   return config;
 }

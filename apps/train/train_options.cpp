@@ -46,6 +46,8 @@ void add_model_options(CLI::App& app, TrainOptions& o) {
   group.add("--weights", o.weights, "Hugging Face directory or .safetensors file to start from");
   group.add("--image-size", o.image_size, "side of the network's input [pixels] (0: the architecture's own)",
             CLI::Range(0, 4096));
+  group.add("--layers", o.layers, "ViT from random values: number of blocks (0: the architecture's own)",
+            CLI::Range(0, 1000));
   group.add("--dropout", o.dropout, "ViT: dropout probability of hidden and attention layers",
             CLI::Range(0.0, 0.99));
   group.add_flag("--recompute", o.recompute, "ViT: save memory by running each block twice");
