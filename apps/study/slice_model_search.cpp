@@ -43,7 +43,8 @@ std::map<std::string, std::string> given_models(const std::vector<StudyModelPlac
 // first. A run's name and "best" are the least that says which model is meant.
 std::optional<fs::path> found_nearby(const fs::path& study_model, const Reference& reference) {
   constexpr std::ptrdiff_t kFewestNames = 2;
-  const fs::path named = fs::path(reference.directory).lexically_normal().relative_path();
+  fs::path named = fs::path(reference.directory).lexically_normal().relative_path();
+  if (!named.has_filename()) named = named.parent_path();  // "best/"
   const fs::path start = fs::absolute(study_model).lexically_normal();
   for (fs::path above = start.parent_path(); above != above.root_path(); above = above.parent_path())
     for (auto name = named.begin(); std::distance(name, named.end()) >= kFewestNames; ++name) {
