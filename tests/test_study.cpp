@@ -9,6 +9,7 @@
 #include "apps/study/slice_baselines.h"
 #include "apps/study/slice_labels.h"
 #include "apps/study/study_parts.h"
+#include "apps/study/study_predictions.h"
 #include "apps/study/study_trainer.h"
 #include "autograd/ops.h"
 #include "data/image.h"
@@ -264,6 +265,51 @@ TEST_CASE(
   CHECK(changed(changes) == changed(changes));
   CHECK(changed(changes) != changed(next));
   CHECK(changed(changes) != values);
+}
+
+TEST_CASE(
+    "a study's prediction is the mean of the logits over its slice models, standardized as in training") {
+  const TempFolder folder;
+  write_slices(folder.path());
+  const data::SliceSet slices = data::read_slice_set(folder.path());
+  const std::vector<SliceFeatures> features{made_up_features(slices.studies(), 0),
+                                            made_up_features(names(4, 9), 100)};
+  const StudyData data(slices, features);
+  const FeatureScaling scaling = data.scaling();
+  nn::Context context(cpu_backend());
+  models::StudyModel model({.planes = kPlanes,
+                            .embedding_width = 2,
+                            .slice_labels = features[0].labels,
+                            .slice_models = {{"a", "1"}, {"b", "2"}},
+                            .labels = study_labels(),
+                            .members = 2,
+                            .hidden_size = 8,
+                            .num_attention_heads = 2,
+                            .intermediate_size = 12,
+                            .hidden_dropout_prob = 0.5},
+                           context);
+  nn::initialize(model, 1);
+  cpu_backend().write(scaling.mean.data(), model.feature_mean.value());
+  cpu_backend().write(scaling.std.data(), model.feature_std.value());
+  const Predictions predictions = study_predictions(model, context, data);
+  CHECK(predictions.rows() == kStudies);
+  CHECK(model.training());
+  model.eval();
+  const auto logits_of = [&](std::size_t row) {
+    const StudyBatch batch = make_batch(data, {row}, scaling, cpu_backend());
+    return to_host<float>(
+        model(autograd::Variable(batch.features), autograd::Variable(batch.slice_logits)).value());
+  };
+  for (std::size_t study = 0; study < kStudies; ++study) {
+    const bool by_both = study >= 4 && study < 9;
+    const std::vector<float> first = logits_of(study),
+                             second = by_both ? logits_of(kStudies + study - 4) : first;
+    for (std::size_t j = 0; j < 8; ++j) {
+      CHECK(predictions.logits[study * 8 + j] == doctest::Approx((first[j] + second[j]) / 2).epsilon(1e-4));
+      CHECK(predictions.targets[study * 8 + j] == data.rows()[study].labels[j]);
+      if (by_both) CHECK(first[j] != second[j]);
+    }
+  }
 }
 
 TEST_CASE("batches of an epoch hold every row once, in an order of their own") {
