@@ -20,10 +20,10 @@ agreeing() {
       for (i = 1; i <= NF; ++i) if (sub("_probability", "", column[i]) || probability[i]) {
         probability[i] = 1
         difference = $i - row[$1, column[i]]
-        if (row[$1, column[i]] == "" || difference > 1e-6 || difference < -1e-6) { print "differs: " $1 " " column[i]; exit }
+        if (row[$1, column[i]] == "" || difference > 1e-6 || difference < -1e-6) { print "differs: " $1 " " column[i]; differs = 1; exit }
       }
     }
-    END { print patients " patients" }' "$1" "$2")
+    END { if (!differs) print patients " patients" }' "$1" "$2")
   [[ $patients == *patients && ${patients%% *} -ge 3 ]] || failed "$1 and $2: $patients"
   echo "$patients"
 }
