@@ -48,7 +48,7 @@ OpenedModels open_slice_models(const ModelChoice& choice, const ReadingOptions& 
                                const OpenedDevice& device) {
   require(choice.slice_models.empty(),
           "--slice-model {}: is for study models, but {} is a model of slices; leave it out",
-          choice.slice_models.front(), choice.models.front());
+          fmt::join(choice.slice_models, ", "), choice.models.front());
   OpenedModels opened{.reader = nullptr,
                       .source = source_for_models(choice.models),
                       .aggregator = nullptr,
@@ -98,6 +98,7 @@ OpenedModels open_study_models(const ModelChoice& choice, const ReadingOptions& 
 
 OpenedModels open_models(const ModelChoice& choice, const ReadingOptions& reading,
                          const OpenedDevice& device) {
+  require(!choice.models.empty(), "--model: no model is given");
   const bool of_studies = models::holds_study_model(choice.models.front());
   for (const std::string& model : choice.models)
     require(models::holds_study_model(model) == of_studies,

@@ -15,7 +15,8 @@ struct StudyModelPlace {
   models::StudyConfig config;
 };
 
-// For every study model the directories of its slice models, in the order of its config. Each is looked for
+// For every study model, of which there is at least one, the directories of its slice models, in the order of
+// its config. Each is looked for
 //  1. among `given`, directories that the user names (--slice-model);
 //  2. where config.json says;
 //  3. at the end of that path, e.g. fold-1/best, in the folders above the study model, the nearest first: so
