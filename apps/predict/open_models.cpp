@@ -44,8 +44,8 @@ StudyAggregator choose_aggregator(const ModelChoice& choice, const std::vector<s
   return {AggregationRule::mean, labels};
 }
 
-OpenedModels open_slice_models(const ModelChoice& choice, const ReadingOptions& reading,
-                               const OpenedDevice& device) {
+OpenedModels open_with_rule(const ModelChoice& choice, const ReadingOptions& reading,
+                            const OpenedDevice& device) {
   require(choice.slice_models.empty(),
           "--slice-model {}: is for study models, but {} is a model of slices; leave it out",
           fmt::join(choice.slice_models, ", "), choice.models.front());
@@ -62,8 +62,8 @@ OpenedModels open_slice_models(const ModelChoice& choice, const ReadingOptions& 
   return opened;
 }
 
-OpenedModels open_study_models(const ModelChoice& choice, const ReadingOptions& reading,
-                               const OpenedDevice& device) {
+OpenedModels open_with_study_models(const ModelChoice& choice, const ReadingOptions& reading,
+                                    const OpenedDevice& device) {
   require(choice.rule.empty() && choice.aggregator.empty(),
           "{}: {} is a study model, which makes one answer of the slices itself; leave the option out",
           choice.rule.empty() ? "--aggregator" : "--aggregate", choice.models.front());
@@ -104,7 +104,8 @@ OpenedModels open_models(const ModelChoice& choice, const ReadingOptions& readin
     require(models::holds_study_model(model) == of_studies,
             "--model {}: is {} study model, but {} is {}; an ensemble is of one kind", model,
             of_studies ? "no" : "a", choice.models.front(), of_studies ? "one" : "none");
-  return of_studies ? open_study_models(choice, reading, device) : open_slice_models(choice, reading, device);
+  return of_studies ? open_with_study_models(choice, reading, device)
+                    : open_with_rule(choice, reading, device);
 }
 
 }  // namespace sagitta::apps
