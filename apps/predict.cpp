@@ -10,9 +10,14 @@ using namespace sagitta::apps;
 namespace {
 
 void add_input_options(CLI::App& app, PredictOptions& options) {
-  app.add_option("--model", options.models,
-                 "model directory, e.g. RUN/best; several are an ensemble (mean of their probabilities)")
+  app.add_option(
+         "--model", options.choice.models,
+         "model directory of train_resnet, train_vit or train_study, e.g. RUN/best; several of one kind "
+         "are an ensemble (mean of their probabilities)")
       ->required()
+      ->type_name("DIR");
+  app.add_option("--slice-model", options.choice.slice_models,
+                 "of a study model: a slice model of it that is not where it was")
       ->type_name("DIR");
   CLI::Option_group* input = app.add_option_group("studies");
   input->add_option("--study", options.study, "folder of one study, with whatever else lies in it");
@@ -30,11 +35,11 @@ void add_input_options(CLI::App& app, PredictOptions& options) {
 
 void add_prediction_options(CLI::App& app, PredictOptions& options) {
   CLI::Option* rule =
-      app.add_option("--aggregate", options.rule,
+      app.add_option("--aggregate", options.choice.rule,
                      "slices to study: mean or max of the probabilities, noisy-or (1 - product of 1 - p)")
           ->check(CLI::IsMember(std::vector<std::string>{"mean", "max", "noisy-or"}))
           ->default_str("aggregator.json of the one model, or mean");
-  app.add_option("--aggregator", options.aggregator,
+  app.add_option("--aggregator", options.choice.aggregator,
                  "aggregator.json of an evaluation, instead of --aggregate")
       ->excludes(rule);
   app.add_option("--tta", options.reading.variants,

@@ -6,6 +6,7 @@
 #include "autograd/ops.h"
 #include "models/checkpoint_names.h"
 #include "models/json_file.h"
+#include "models/study_config.h"
 #include "nn/checkpoint.h"
 #include "tensor/atomic_file.h"
 #include "tensor/error.h"
@@ -136,6 +137,8 @@ ModelConfig read_model_config(const fs::path& source) {
   const fs::path path = directory_of(source) / kConfig;
   require(fs::exists(path), "{}: no such file; a model is a directory with config.json and model.safetensors",
           path.string());
+  require(!holds_study_model(path.parent_path()),
+          "{}: is a study model, which predict takes; a model of slices is expected here", source.string());
   ModelConfig config = read_config(path);
   std::int64_t values = 0;
   for (const safetensors::File& file : open_checkpoint(source))

@@ -66,6 +66,14 @@ void validate(const StudyConfig& config) {
           config.num_attention_heads);
 }
 
+bool holds_study_model(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / "config.json";
+  if (!std::filesystem::exists(path)) return false;
+  const JsonFile file = JsonFile::load(path);
+  const nlohmann::json* architecture = file.find("architecture");
+  return architecture && *architecture == kArchitecture;
+}
+
 StudyConfig read_study_config(const std::filesystem::path& path) {
   const JsonFile file = JsonFile::load(path);
   if (file.text("architecture", "") != kArchitecture) file.reject("architecture", kArchitecture);

@@ -52,6 +52,10 @@ struct StudyConfig {
 // Throws Error when sizes contradict each other.
 void validate(const StudyConfig& config);
 
+// Whether config.json says that the directory holds a study model, be it sound or not. Throws Error when the
+// file is no JSON.
+bool holds_study_model(const std::filesystem::path& directory);
+
 // Throws Error, naming the file and field, for another architecture or a value out of range.
 StudyConfig read_study_config(const std::filesystem::path& path);
 std::string config_text(const StudyConfig& config);

@@ -60,7 +60,7 @@ struct KnownCase {
     export_model(model, 64, "model");
     model.model.classifier.weight.assign({2, 0, 0, 0, -2, 0, 0, 0});
     export_model(model, 48, "surer");
-    options.models = {(folder / "model").string()};
+    options.choice.models = {(folder / "model").string()};
     options.studies = (folder / "ct").string();
     options.out = (folder / "out").string();
     options.reading.threads = 1;

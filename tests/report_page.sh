@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A run's report in headless Chromium: nothing on the console, every chart drawn, no request to a network, in light and dark,
-# wide and on a phone; and a page that compares two runs. Skipped where there is no Chromium.
+# wide and on a phone; a study model's, and pages that compare two runs. Skipped where there is no Chromium.
 # usage: report_page.sh BIN_DIR WORK_DIR
 set -euo pipefail
 bin=$(realpath "$1") work=$(realpath -m "$2")
@@ -16,7 +16,9 @@ for lr in 1e-3 2e-3; do
   "$bin/evaluate" --model "run-$lr/best" --data slices --out "run-$lr/evaluation" >"evaluate-$lr.log" 2>&1
   "$bin/report" "run-$lr" >report.log
 done
+"$bin/train_study" --slice-model run-1e-3/best --data slices --out study --epochs 3 --bootstrap 100 >train-study.log 2>&1
 "$bin/report" run-1e-3 run-2e-3 --out compared.html >>report.log
+"$bin/report" run-1e-3 study --out mixed.html >>report.log
 
 # chrome PAGE ARGUMENTS...: the page's DOM on stdout, what Chromium says on stderr.
 chrome() {
@@ -36,6 +38,14 @@ check() {  # PAGE
 }
 check run-1e-3/report.html 9
 check compared.html 5
+# A study model stands beside the rules over slices, has no throughput, and no loss or area that is one of slices.
+check study/report.html 8
+for text in 'on the same patients ([0-9]' ', chosen on validation<' 'Slices, by the slice models ([0-9]'; do
+  grep -q "$text" dom.html || { echo "study/report.html: lacks '$text'"; exit 1; }
+done
+if grep -q '<h3>Throughput' dom.html; then echo "study/report.html: a chart of nothing"; exit 1; fi
+check mixed.html 2
+if grep -q '<h3>Validation loss' dom.html; then echo "mixed.html: losses of slices and of studies in one chart"; exit 1; fi
 # A broken chart must be noticed: this is what the count of drawn charts is for.
 sed 's/const markDrawn = {/const markDrawn = {beforeInit() { throw new Error("broken"); },/' run-1e-3/report.html >broken.html
 if check broken.html 9 >/dev/null; then echo "a page whose charts fail passes the check"; exit 1; fi

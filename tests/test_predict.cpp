@@ -11,12 +11,12 @@ using namespace sagitta::testing;
 
 TEST_CASE("predict: the numbers of evaluate, slice for slice and study for study") {
   KnownCase known;
-  known.options.models.push_back((known.folder / "surer").string());
+  known.options.choice.models.push_back((known.folder / "surer").string());
   known.options.reading.variants = 3;
   for (const std::string rule : {"mean", "max", "noisy-or"}) {
     CAPTURE(rule);
     apps::EvaluateOptions evaluation;
-    evaluation.models = known.options.models;
+    evaluation.models = known.options.choice.models;
     evaluation.data = (known.folder / "slices").string();
     evaluation.out = (known.folder / ("evaluation-" + rule)).string();
     evaluation.split = "all";
@@ -25,7 +25,7 @@ TEST_CASE("predict: the numbers of evaluate, slice for slice and study for study
     evaluation.scoring.reading = known.options.reading;
     evaluation.statistics.bootstrap.replicates = 0;
     apps::run_evaluate(evaluation);
-    known.options.rule = rule;
+    known.options.choice.rule = rule;
     known.options.out = (known.folder / rule).string();
     const apps::PredictSummary summary = apps::predict_studies(known.options);
     CHECK(summary.predicted == 3);
@@ -114,16 +114,16 @@ TEST_CASE("predict: a model's own aggregator is used, another model's labels are
   const auto with_own = known.study("1.2.3.1")["probabilities"];
   CHECK(nlohmann::json::parse(known.text("predictions.json"))["aggregator"]["rule"] == "max");
   known.options.out = (known.folder / "named").string();
-  known.options.aggregator = (known.folder / "model/aggregator.json").string();
+  known.options.choice.aggregator = (known.folder / "model/aggregator.json").string();
   apps::predict_studies(known.options);
   CHECK(data::read_csv(known.folder / "named/predictions.csv").rows ==
         data::read_csv(known.folder / "out/predictions.csv").rows);
   apps::StudyAggregator(apps::AggregationRule::max, {"C2", "C6"}).save(known.folder / "other.json");
-  known.options.aggregator = (known.folder / "other.json").string();
+  known.options.choice.aggregator = (known.folder / "other.json").string();
   CHECK_THROWS_WITH_AS(apps::predict_studies(known.options), doctest::Contains("C2, C6"), Error);
   // One that suits each of two models suits neither's ensemble.
-  known.options.aggregator.clear();
-  known.options.models.push_back(known.options.models.front());
+  known.options.choice.aggregator.clear();
+  known.options.choice.models.push_back(known.options.choice.models.front());
   known.options.out = (known.folder / "two").string();
   apps::predict_studies(known.options);
   const auto two = nlohmann::json::parse(read_bytes(known.folder / "two/predictions.json"));
@@ -245,11 +245,11 @@ TEST_CASE("predict: an interrupted batch goes on, with the same files; other set
     CHECK((files_in(out) == whole));
   };
   refused("(tta)", [](auto& o) { o.reading.variants = 2; });
-  refused("(aggregation, aggregator)", [](auto& o) { o.rule = "max"; });
-  refused("(models)", [&](auto& o) { o.models = {(known.folder / "surer").string()}; });
+  refused("(aggregation, aggregator)", [](auto& o) { o.choice.rule = "max"; });
+  refused("(models)", [&](auto& o) { o.choice.models = {(known.folder / "surer").string()}; });
   // The same model from another place is the same model.
   fs::rename(known.folder / "model", known.folder / "moved");
-  known.options.models = {(known.folder / "moved").string()};
+  known.options.choice.models = {(known.folder / "moved").string()};
   CHECK(apps::predict_studies(known.options).reused == 3);
   // A study that can no longer be trusted loses what an earlier run said about it.
   for (int n = 1; n <= 20; ++n) fs::remove(known.images("1.2.3.2") / fmt::format("{}.dcm", n));

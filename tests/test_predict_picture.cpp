@@ -3,6 +3,7 @@
 #include <dcmtk/dcmdata/dctk.h>
 
 #include "apps/predict/plane_axes.h"
+#include "apps/predict/slice_rule_reader.h"
 #include "apps/predict/study_picture.h"
 #include "data/csv.h"
 #include "data/fingerprint.h"
@@ -115,7 +116,9 @@ TEST_CASE("predict: heat lies where the models looked, in millimeters") {
   const KnownCase known;
   apps::Ensemble ensemble({(known.folder / "model").string(), (known.folder / "surer").string()},
                           cpu_backend(), DType::f32);
-  const apps::StudyPredictor predictor(std::move(ensemble), {apps::AggregationRule::mean, {"C2", "C5"}}, {});
+  const apps::StudyPredictor predictor(std::make_unique<apps::SliceRuleReader>(
+      std::move(ensemble), apps::StudyAggregator(apps::AggregationRule::mean, {"C2", "C5"}),
+      apps::ReadingOptions()));
   apps::CutOptions options = apps::cut_options(apps::source_for_models({(known.folder / "model").string()}));
   data::Volume volume;
   const apps::StudyCut cut = apps::cut_study({"study", known.images("1.2.3.1")}, options, volume);

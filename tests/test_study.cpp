@@ -8,14 +8,14 @@
 
 #include "apps/study/slice_baselines.h"
 #include "apps/study/slice_labels.h"
-#include "apps/study/study_app.h"
 #include "apps/study/study_parts.h"
+#include "apps/study/study_predictions.h"
 #include "apps/study/study_trainer.h"
 #include "autograd/ops.h"
 #include "data/image.h"
 #include "data/rsna_metric.h"
-#include "models/hugging_face.h"
 #include "nn/init.h"
+#include "study_fixture.h"
 #include "temp_folder.h"
 #include "tensor/atomic_file.h"
 #include "tensor/error.h"
@@ -62,31 +62,6 @@ std::vector<std::string> names(int first, int last) {
 
 StudySplit small_split() { return {names(0, 12), names(12, 18), names(18, kStudies)}; }
 
-// A ResNet of a few weights as train_resnet leaves it.
-void write_slice_model(const std::filesystem::path& folder, std::uint64_t seed, const StudySplit& split,
-                       const std::vector<std::string>& labels = {"C1", "C2", "C3", "C4", "C5", "C6", "C7"}) {
-  models::ResNetConfig resnet;
-  resnet.embedding_size = 4;
-  resnet.hidden_sizes = {6};
-  resnet.depths = {1};
-  resnet.bottleneck = false;
-  const models::ModelConfig config{.architecture = resnet, .labels = labels, .image_size = kSide};
-  nn::Context context(cpu_backend());
-  const auto model = models::make_classifier(config, context);
-  nn::initialize(*model, seed);
-  models::Preprocessor preprocessor = models::default_preprocessor(config);
-  preprocessor.size = kSide;
-  models::export_model(*model, preprocessor, folder);
-  write_split(folder / "split.json", split);
-}
-
-int run_program(std::vector<std::string> arguments) {
-  std::vector<char*> argv;
-  arguments.insert(arguments.begin(), "train_study");
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  return train_study_main(static_cast<int>(argv.size()), argv.data());
-}
-
 std::vector<std::string> run_arguments(const TempFolder& folder, const std::string& out) {
   return {"--slice-model",
           (folder / "slice").string(),
@@ -128,7 +103,7 @@ std::vector<std::string> run_arguments(const TempFolder& folder, const std::stri
 struct SmallFolder : TempFolder {
   SmallFolder() {
     write_slices(*this / "slices");
-    write_slice_model(*this / "slice", 1, small_split());
+    write_slice_model(*this / "slice", 1, small_split(), kSide);
   }
 };
 
@@ -292,6 +267,51 @@ TEST_CASE(
   CHECK(changed(changes) != values);
 }
 
+TEST_CASE(
+    "a study's prediction is the mean of the logits over its slice models, standardized as in training") {
+  const TempFolder folder;
+  write_slices(folder.path());
+  const data::SliceSet slices = data::read_slice_set(folder.path());
+  const std::vector<SliceFeatures> features{made_up_features(slices.studies(), 0),
+                                            made_up_features(names(4, 9), 100)};
+  const StudyData data(slices, features);
+  const FeatureScaling scaling = data.scaling();
+  nn::Context context(cpu_backend());
+  models::StudyModel model({.planes = kPlanes,
+                            .embedding_width = 2,
+                            .slice_labels = features[0].labels,
+                            .slice_models = {{"a", "1"}, {"b", "2"}},
+                            .labels = study_labels(),
+                            .members = 2,
+                            .hidden_size = 8,
+                            .num_attention_heads = 2,
+                            .intermediate_size = 12,
+                            .hidden_dropout_prob = 0.5},
+                           context);
+  nn::initialize(model, 1);
+  cpu_backend().write(scaling.mean.data(), model.feature_mean.value());
+  cpu_backend().write(scaling.std.data(), model.feature_std.value());
+  const Predictions predictions = study_predictions(model, context, data);
+  CHECK(predictions.rows() == kStudies);
+  CHECK(model.training());
+  model.eval();
+  const auto logits_of = [&](std::size_t row) {
+    const StudyBatch batch = make_batch(data, {row}, scaling, cpu_backend());
+    return to_host<float>(
+        model(autograd::Variable(batch.features), autograd::Variable(batch.slice_logits)).value());
+  };
+  for (std::size_t study = 0; study < kStudies; ++study) {
+    const bool by_both = study >= 4 && study < 9;
+    const std::vector<float> first = logits_of(study),
+                             second = by_both ? logits_of(kStudies + study - 4) : first;
+    for (std::size_t j = 0; j < 8; ++j) {
+      CHECK(predictions.logits[study * 8 + j] == doctest::Approx((first[j] + second[j]) / 2).epsilon(1e-4));
+      CHECK(predictions.targets[study * 8 + j] == data.rows()[study].labels[j]);
+      if (by_both) CHECK(first[j] != second[j]);
+    }
+  }
+}
+
 TEST_CASE("batches of an epoch hold every row once, in an order of their own") {
   std::set<std::size_t> seen;
   const auto batches = epoch_batches(10, 4, 1, 0);
@@ -342,7 +362,7 @@ TEST_CASE("features are computed once, and again where the file is damaged or th
     std::filesystem::resize_file(file.path(), 2000);
   CHECK(features_of(model).embeddings == first.embeddings);
   CHECK(computed == 2);
-  write_slice_model(folder / "other", 2, small_split());
+  write_slice_model(folder / "other", 2, small_split(), kSide);
   CHECK(features_of(open_slice_model(folder / "other", context)).embeddings != first.embeddings);
   CHECK(computed == 3);
 }
@@ -370,7 +390,7 @@ TEST_CASE("the rules that aggregate slices: each with its AUROC on validation, t
 
 TEST_CASE("a run: trains, keeps the best, evaluates; begun again it ends bitwise the same") {
   const SmallFolder folder;
-  REQUIRE(run_program(run_arguments(folder, "whole")) == 0);
+  REQUIRE(run_train_study(run_arguments(folder, "whole")) == 0);
   const std::filesystem::path whole = folder / "whole";
   const std::vector<Json> log = log_of(whole);
   CHECK(log.front()["type"] == "step");
@@ -386,13 +406,13 @@ TEST_CASE("a run: trains, keeps the best, evaluates; begun again it ends bitwise
   CHECK(evaluation["rsna_log_loss"].is_number());
 
   // A run that lost all its checkpoints begins again.
-  REQUIRE(run_program(run_arguments(folder, "cut")) == 0);
+  REQUIRE(run_train_study(run_arguments(folder, "cut")) == 0);
   const std::filesystem::path cut = folder / "cut";
   std::filesystem::remove_all(cut / "checkpoints");
   std::filesystem::remove(cut / "last");
   std::filesystem::remove(cut / "best");
   std::filesystem::create_directory(cut / "checkpoints");
-  REQUIRE(run_program({"--resume", cut.string(), "--quiet"}) == 0);
+  REQUIRE(run_train_study({"--resume", cut.string(), "--quiet"}) == 0);
   CHECK(read_bytes(cut / "last/model.safetensors") == read_bytes(whole / "last/model.safetensors"));
   CHECK(log_of(cut) == log);
 }
@@ -466,14 +486,14 @@ TEST_CASE("what does not fit together is refused with a remedy, before anything 
       else
         arguments.insert(arguments.end(), {flag, value});
     }
-    const int code = run_program(arguments);
+    const int code = run_train_study(arguments);
     CHECK_FALSE(std::filesystem::exists(folder / "refused"));
     return code;
   };
-  write_slice_model(folder / "no-split", 4, small_split());
+  write_slice_model(folder / "no-split", 4, small_split(), kSide);
   std::filesystem::remove(folder / "no-split/split.json");
   CHECK(fails({{"--slice-model", (folder / "no-split").string()}}) == 1);
-  write_slice_model(folder / "no-test", 4, {names(0, 12), names(12, 24), {}});
+  write_slice_model(folder / "no-test", 4, {names(0, 12), names(12, 24), {}}, kSide);
   CHECK(fails({{"--slice-model", (folder / "no-test").string()}}) == 1);
   CHECK(fails({{"--slice-model", (folder / "nowhere").string()}}) == 1);
   write_slices(folder / "fewer", 20);
@@ -492,9 +512,9 @@ TEST_CASE("what does not fit together is refused with a remedy, before anything 
 
 TEST_CASE("a run does not go on with another slice model") {
   const SmallFolder folder;
-  REQUIRE(run_program(run_arguments(folder, "run")) == 0);
-  write_slice_model(folder / "slice", 9, small_split());
-  CHECK(run_program({"--resume", (folder / "run").string(), "--quiet"}) == 1);
+  REQUIRE(run_train_study(run_arguments(folder, "run")) == 0);
+  write_slice_model(folder / "slice", 9, small_split(), kSide);
+  CHECK(run_train_study({"--resume", (folder / "run").string(), "--quiet"}) == 1);
 }
 
 TEST_CASE("two fold models: every training study by the one that held it out, the rest by both") {
@@ -505,10 +525,10 @@ TEST_CASE("two fold models: every training study by the one that held it out, th
   for (int fold = 1; fold <= 2; ++fold) {
     const std::string name = fmt::format("fold{}", fold);
     write_slice_model(folder / name, static_cast<std::uint64_t>(fold),
-                      hold_out_fold(slices, small_split(), {.fold = fold, .folds = 2, .seed = 1}));
+                      hold_out_fold(slices, small_split(), {.fold = fold, .folds = 2, .seed = 1}), kSide);
     arguments.insert(arguments.end(), {"--slice-model", (folder / name).string()});
   }
-  REQUIRE(run_program(arguments) == 0);
+  REQUIRE(run_train_study(arguments) == 0);
   const models::StudyConfig config = models::read_study_config(folder / "folds/best/config.json");
   CHECK(config.slice_models.size() == 2);
   CHECK(config.feature_width() == 2 * (6 + 7));

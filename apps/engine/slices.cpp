@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -75,27 +74,38 @@ void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file
   }
 }
 
+ModelSource source_of_model(const std::string& model, int input_size) {
+  ModelSource own{.model = model, .source = {.data = {}, .cache = {}, .size = input_size}};
+  adopt_slice_settings(own.source, std::filesystem::path(model) / "slices.json");
+  return own;
+}
+
+SliceSource common_source(const std::vector<ModelSource>& sources, bool must_agree) {
+  require(!sources.empty(), "no model is given");
+  SliceSource all = sources.front().source;
+  for (const auto& [model, own] : sources) {
+    const bool same_scale =
+        (own.size == 0) == (all.size == 0) && (own.size > 0 || own.spacing_mm == all.spacing_mm);
+    require(!must_agree || (own.slices == all.slices && own.span_mm == all.span_mm &&
+                            own.window == all.window && own.channels == all.channels && same_scale),
+            "{}: was trained on slices cut otherwise than those of {} (planes, span, window, channels); "
+            "leave one out, "
+            "or evaluate both on slices that reslice has cut",
+            model, sources.front().model);
+    if (all.size > 0) all.size = std::max(all.size, own.size);
+  }
+  return all;
+}
+
 SliceSource source_for_models(const std::vector<std::string>& models, bool must_agree) {
-  std::optional<SliceSource> all;
+  std::vector<ModelSource> sources;
   for (const std::string& model : models) {
     models::read_model_config(model);
     const auto size =
         models::read_preprocessor(std::filesystem::path(model) / "preprocessor_config.json").size;
-    SliceSource own{.data = {}, .cache = {}, .size = static_cast<int>(size)};
-    adopt_slice_settings(own, std::filesystem::path(model) / "slices.json");
-    if (!all) all = own;
-    const bool same_scale =
-        (own.size == 0) == (all->size == 0) && (own.size > 0 || own.spacing_mm == all->spacing_mm);
-    require(!must_agree || (own.slices == all->slices && own.span_mm == all->span_mm &&
-                            own.window == all->window && own.channels == all->channels && same_scale),
-            "{}: was trained on slices cut otherwise than those of {} (planes, span, window, channels); "
-            "leave one out, "
-            "or evaluate both on slices that reslice has cut",
-            model, models.front());
-    if (all->size > 0) all->size = std::max(all->size, own.size);
+    sources.push_back(source_of_model(model, static_cast<int>(size)));
   }
-  require(all.has_value(), "no model is given");
-  return *all;
+  return common_source(sources, must_agree);
 }
 
 namespace {

@@ -33,10 +33,18 @@ void keep_slice_settings(const data::SliceSet& slices, const std::filesystem::pa
 // Sets all of `source` but data and cache as kept in `file`; without the file nothing changes.
 void adopt_slice_settings(SliceSource& source, const std::filesystem::path& file);
 
-// Slices cut as those that the models (directories) were trained on, as their slices.json say; one without
-// the file saw the usual ones, of the size of its input. Models that differ in nothing but the size get the
-// largest. Throws Error, naming the directory, when one is no model, or `must_agree` and they were cut
-// otherwise.
+// How the slices of a model (a directory) were cut, as its slices.json says; one without the file saw the
+// usual ones, of the size of its input [pixels per side].
+struct ModelSource {
+  std::string model;
+  SliceSource source;
+};
+ModelSource source_of_model(const std::string& model, int input_size);
+
+// Slices for all of these models. Models that differ in nothing but the size get the largest. Throws Error,
+// naming the directory, when `must_agree` and they were cut otherwise.
+SliceSource common_source(const std::vector<ModelSource>& sources, bool must_agree = true);
+// The same for models of slices. Throws Error, naming the directory, when one is no model.
 SliceSource source_for_models(const std::vector<std::string>& models, bool must_agree = true);
 
 // What reslice noted in studies.json about the studies that the slices come from.

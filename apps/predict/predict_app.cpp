@@ -27,54 +27,34 @@ constexpr int kFormatVersion = 1;
 
 std::string version() { return build_facts().front().second; }
 
-// The content of a model, wherever it lies.
-std::string fingerprint_of(const std::string& model) {
-  data::Fingerprint print;
-  for (const char* file : {"config.json", "preprocessor_config.json", "slices.json"})
-    print.add_file(fs::path(model) / file);
-  std::vector<fs::path> weights;  // one, or shards
-  for (const auto& entry : fs::directory_iterator(model))
-    if (entry.path().extension() == ".safetensors" && entry.path().filename().string().starts_with("model"))
-      weights.push_back(entry.path());
-  std::sort(weights.begin(), weights.end());
-  for (const fs::path& file : weights) print.add_file(file);
-  return print.hex();
-}
-
-StudyAggregator choose_aggregator(const PredictOptions& options, const std::vector<std::string>& labels) {
-  if (!options.aggregator.empty()) return StudyAggregator::load(options.aggregator);
-  if (!options.rule.empty()) return {parse_aggregation_rule(options.rule), labels};
-  const fs::path own = fs::path(options.models.front()) / "aggregator.json";
-  // What was fitted to one model does not suit several.
-  if (options.models.size() == 1 && fs::exists(own)) return StudyAggregator::load(own);
-  return {AggregationRule::mean, labels};
-}
-
 // Everything that decides what the numbers are.
-Json settings_of(const PredictOptions& options, const CutOptions& cut, const StudyPredictor& predictor) {
+Json settings_of(const PredictOptions& options, const CutOptions& cut, const OpenedModels& opened) {
   Json models = Json::array();
-  for (const std::string& model : options.models) models.push_back(fingerprint_of(model));
+  for (const Json& model : opened.models) models.push_back(model["fingerprint"]);
   return {{"format", kFormatVersion},
           {"models", models},
-          {"labels", predictor.labels()},
+          {"labels", opened.reader->labels()},
           {"slices", settings_json(cut)},
-          {"aggregation", name_of(predictor.aggregator().rule())},
-          {"aggregator", data::Fingerprint().add(predictor.aggregator().json().dump()).hex()},
+          {"aggregation", opened.aggregator["rule"]},
+          {"aggregator", data::Fingerprint().add(opened.aggregator.dump()).hex()},
           {"tta", options.reading.variants},
           {"precision", options.device.precision}};
 }
 
-Json header_of(const PredictOptions& options, const StudyFiles& files, const StudyPredictor& predictor) {
-  Json models = Json::array();
-  for (std::size_t i = 0; i < options.models.size(); ++i)
-    models.push_back({{"directory", options.models[i]},
-                      {"fingerprint", files.settings()["models"][i]},
-                      {"config", Json::parse(read_text_file(fs::path(options.models[i]) / "config.json"))}});
+// What predictions.json begins with.
+Json header_of(const OpenedModels& opened, const Json& settings) {
   return {{"notice", kNotice},
           {"program", "sagitta predict " + version()},
-          {"models", models},
-          {"aggregator", predictor.aggregator().json()},
-          {"settings", files.settings()}};
+          {"models", opened.models},
+          {"aggregator", opened.aggregator},
+          {"settings", settings}};
+}
+
+// How slices became a study, as the caption says it.
+std::string caption_of(const OpenedModels& opened, const CutOptions& cut) {
+  const std::size_t models = opened.models.size();
+  return fmt::format("{} of {} planes over {:g} mm, {} model{}", opened.aggregator["rule"].get<std::string>(),
+                     cut.planes, cut.span_mm, models, models == 1 ? "" : "s");
 }
 
 // The studies that one of the models was trained on, whose predictions are too good.
@@ -219,23 +199,20 @@ PredictSummary predict_studies(PredictOptions options) {
   check(options);
   const std::vector<StudyInput> studies =
       options.studies.empty() ? std::vector{study_in(options.study)} : studies_in(options.studies);
-  CutOptions cut = cut_options(source_for_models(options.models));
+  const OpenedDevice device = open_device(options.device);
+  OpenedModels opened = open_models(options.choice, options.reading, device);
+  CutOptions cut = cut_options(opened.source);
   cut.policy = options.policy;
   check_options(cut);
-  const OpenedDevice device = open_device(options.device);
-  Ensemble ensemble(options.models, device.backend, device.dtype);
-  const std::vector<std::string> labels = label_names(ensemble);
-  const StudyPredictor predictor(std::move(ensemble), choose_aggregator(options, labels), options.reading);
-  const StudyFiles files(options.out, settings_of(options, cut, predictor), options.wanted);
-  const std::string how =
-      fmt::format("{} of {} planes over {:g} mm, {} model{}", name_of(predictor.aggregator().rule()),
-                  cut.planes, cut.span_mm, options.models.size(), options.models.size() == 1 ? "" : "s");
-  const Batch batch(files, predictor, trained_on(options.models), how);
+  const Json settings = settings_of(options, cut, opened);
+  const StudyPredictor predictor(std::move(opened.reader));
+  const StudyFiles files(options.out, settings, options.wanted);
+  const Batch batch(files, predictor, trained_on(opened.directories), caption_of(opened, cut));
   const std::size_t jobs = options.jobs > 0 ? static_cast<std::size_t>(options.jobs)
                                             : std::max(1U, std::thread::hardware_concurrency());
   PredictSummary summary;
   const std::vector<StudyRow> rows = predict_all(studies, files, batch, cut, jobs, summary);
-  write_tables(options, files, header_of(options, files, predictor), rows);
+  write_tables(options, files, header_of(opened, settings), rows);
   return summary;
 }
 

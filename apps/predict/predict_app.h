@@ -6,18 +6,16 @@
 #include <vector>
 
 #include "apps/engine/device.h"
-#include "apps/evaluate/ensemble.h"
+#include "apps/predict/open_models.h"
 #include "apps/predict/study_files.h"
 #include "data/series.h"
 
 namespace sagitta::apps {
 
 struct PredictOptions {
-  std::vector<std::string> models;  // several are an ensemble
-  std::string study, studies;       // one of them: a study's folder, or a folder of those
+  ModelChoice choice;
+  std::string study, studies;  // one of them: a study's folder, or a folder of those
   std::string out;
-  std::string rule;  // mean, max, noisy-or; empty: the model's aggregator.json if there is one, else mean
-  std::string aggregator;    // file of evaluate, instead of a rule
   std::vector<double> fill;  // of submission.csv: none, one for all, or one per data::kLabelNames
   data::SeriesPolicy policy;
   DeviceOptions device;

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "apps/evaluate/aggregation.h"
 #include "data/slice_set.h"
 #include "tensor/atomic_file.h"
 #include "tensor/error.h"

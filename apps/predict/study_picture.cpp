@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "apps/engine/drawing.h"
+#include "apps/evaluate/aggregation.h"
 #include "apps/explain/overlay.h"
 #include "apps/predict/plane_axes.h"
 #include "data/augment.h"

@@ -4,7 +4,6 @@
 
 #include "apps/evaluate/scores.h"
 #include "apps/explain/heat_maps.h"
-#include "tensor/error.h"
 
 namespace sagitta::apps {
 namespace {
@@ -18,27 +17,16 @@ data::SliceRecord slice_of(const StudyCut& cut, std::size_t picture) {
 
 }  // namespace
 
-std::vector<std::string> label_names(const Ensemble& ensemble) {
-  std::vector<std::string> names;
-  for (const std::size_t label : ensemble.labels()) names.emplace_back(data::kLabelNames[label]);
-  return names;
-}
-
-StudyPredictor::StudyPredictor(Ensemble ensemble, StudyAggregator aggregator, ReadingOptions reading)
-    : ensemble_(std::move(ensemble)), aggregator_(std::move(aggregator)), reading_(reading) {
-  require(aggregator_.labels() == label_names(ensemble_),
-          "aggregator: it is for {}, but the models predict {}", fmt::join(aggregator_.labels(), ", "),
-          fmt::join(label_names(ensemble_), ", "));
-}
+StudyPredictor::StudyPredictor(std::unique_ptr<StudyReader> reader) : reader_(std::move(reader)) {}
 
 StudyPrediction StudyPredictor::predict(const StudyCut& cut) const {
   data::SliceSet slices;
   for (std::size_t k = 0; k < cut.pictures.size(); ++k) slices.records.push_back(slice_of(cut, k));
+  StudyReading reading = reader_->read(slices);
   StudyPrediction result{.labels = labels(),
-                         .slices = ensemble_.predict(slices, reading_).logits,
-                         .study = {},
+                         .slices = std::move(reading.slices),
+                         .study = std::move(reading.study),
                          .probabilities = {}};
-  result.study = aggregator_.apply(result.slices);
   std::vector<double> levels;
   const std::vector<std::size_t> indices = label_indices(labels());
   for (std::size_t output = 0; output < indices.size(); ++output) {
@@ -54,13 +42,12 @@ StudyPrediction StudyPredictor::predict(const StudyCut& cut) const {
 std::vector<float> StudyPredictor::heat(const StudyCut& cut, std::size_t picture, std::size_t output,
                                         int side) const {
   std::vector<float> sum(static_cast<std::size_t>(side) * static_cast<std::size_t>(side));
-  const HeatQuestion question{.slice = slice_of(cut, picture), .output = output};
-  for (const Ensemble::Member& member : ensemble_.members()) {
-    InputOptions input = member.input;
+  for (const LabelView& view : reader_->views(output)) {
+    const HeatQuestion question{.slice = slice_of(cut, picture), .output = view.output};
+    InputOptions input = *view.input;
     input.loader.batch_size = 1;
-    const HeatMethod method{.method = models::explain_methods(member.model->config()).front(),
-                            .grad_cam = {}};
-    explain_slices(*member.model, ensemble_.context(), {}, {question}, input, method,
+    const HeatMethod method{.method = models::explain_methods(view.model->config()).front(), .grad_cam = {}};
+    explain_slices(*view.model, reader_->context(), {}, {question}, input, method,
                    [&](const HeatAnswer& answer) {
                      const std::vector<float> own = enlarged_heat(answer.heat, answer.size, side);
                      std::transform(sum.begin(), sum.end(), own.begin(), sum.begin(), std::plus<>());

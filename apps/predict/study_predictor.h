@@ -1,14 +1,14 @@
-// StudyPredictor: models and the rule that makes one prediction of their slices, asked about one study after
-// the other: how probable is a fracture, and where did the models look? Invariant: the same numbers as
-// `evaluate` gives for the same slices; a study's answer does not depend on others.
+// StudyPredictor: models, asked about one study after the other: how probable is a fracture, and where did
+// they look? Invariant: the same numbers as the evaluation of the models gives for the same slices; a study's
+// answer does not depend on others.
 #pragma once
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "apps/evaluate/aggregation.h"
-#include "apps/evaluate/ensemble.h"
+#include "apps/predict/study_reader.h"
 #include "apps/reslice/cut_study.h"
 
 namespace sagitta::apps {
@@ -30,27 +30,20 @@ struct StudyPrediction {
 
 class StudyPredictor {
  public:
-  // Throws Error when the aggregator's labels are not the ensemble's.
-  StudyPredictor(Ensemble ensemble, StudyAggregator aggregator, ReadingOptions reading);
+  explicit StudyPredictor(std::unique_ptr<StudyReader> reader);
 
-  const std::vector<std::string>& labels() const { return aggregator_.labels(); }
-  const StudyAggregator& aggregator() const { return aggregator_; }
+  const std::vector<std::string>& labels() const { return reader_->labels(); }
 
   // Throws Error when a model's answer is not a finite number.
   StudyPrediction predict(const StudyCut& cut) const;
 
   // Where the models looked, in the picture letterboxed to side x side pixels, for this output: [side, side]
-  // in [0, 1], the mean of the members' maps (models/explain.h, each model's first method), the largest value
-  // 1 again.
+  // in [0, 1], the mean of the slice models' maps (models/explain.h, each model's first method), the largest
+  // value 1 again.
   std::vector<float> heat(const StudyCut& cut, std::size_t picture, std::size_t output, int side) const;
 
  private:
-  Ensemble ensemble_;
-  StudyAggregator aggregator_;
-  ReadingOptions reading_;
+  std::unique_ptr<StudyReader> reader_;
 };
-
-// The names of the ensemble's outputs.
-std::vector<std::string> label_names(const Ensemble& ensemble);
 
 }  // namespace sagitta::apps

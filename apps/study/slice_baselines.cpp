@@ -51,25 +51,6 @@ Predictions learned_out_of_fold(const data::SliceSet& slices, const Predictions&
 
 }  // namespace
 
-Predictions slice_predictions(const data::SliceSet& slices, const std::vector<SliceFeatures>& features) {
-  const SliceLabels labels(features.front().labels);
-  const auto planes = static_cast<std::size_t>(features.front().planes);
-  Predictions result{.labels = 8, .logits = {}, .targets = {}};
-  std::vector<float> of_models(features.size());
-  for (std::size_t row = 0; row < slices.records.size(); ++row) {
-    std::vector<std::array<float, 8>> seen;
-    for (const SliceFeatures& of_model : features)
-      seen.push_back(
-          labels.of_study(of_model.logits_of(row / planes, static_cast<std::int64_t>(row % planes), 0)));
-    for (std::size_t j = 0; j < 8; ++j) {
-      for (std::size_t m = 0; m < seen.size(); ++m) of_models[m] = seen[m][j];
-      result.logits.push_back(static_cast<float>(logit_of_mean(of_models)));
-      result.targets.push_back(slices.records[row].labels[j]);
-    }
-  }
-  return result;
-}
-
 std::vector<SliceBaseline> slice_baselines(const data::SliceSet& validation, const Predictions& by_slice) {
   std::vector<SliceBaseline> baselines;
   for (const AggregationRule rule :

@@ -3,13 +3,8 @@
 // them.
 #pragma once
 #include "apps/evaluate/scores.h"
-#include "apps/study/slice_features.h"
 
 namespace sagitta::apps {
-
-// One row per slice with the eight labels of a study: the mean probability over the slice models. `features`
-// are of exactly these slices.
-Predictions slice_predictions(const data::SliceSet& slices, const std::vector<SliceFeatures>& features);
 
 // A rule, fitted where it is learned, and its macro AUROC on the validation studies.
 struct SliceBaseline {

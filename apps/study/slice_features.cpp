@@ -72,6 +72,18 @@ bool read_features(const fs::path& file, const std::string& key, SliceFeatures& 
   }
 }
 
+// Everything but the values.
+SliceFeatures features_to_be(const SliceModel& model, const data::SliceSet& slices,
+                             const FeatureOptions& options) {
+  return {.studies = slices.studies(),
+          .planes = planes_of(slices),
+          .variants = options.variants,
+          .embedding_width = model.embedding_width(),
+          .labels = model.model->config().labels,
+          .embeddings = {},
+          .logits = {}};
+}
+
 }  // namespace
 
 std::span<const float> SliceFeatures::embedding(std::size_t study, std::int64_t plane,
@@ -97,19 +109,10 @@ std::int64_t planes_of(const data::SliceSet& slices) {
   return static_cast<std::int64_t>(planes);
 }
 
-SliceFeatures slice_features(const SliceModel& model, const nn::Context& context,
-                             const data::SliceSet& slices, const FeatureOptions& options,
-                             const fs::path& folder, const std::function<void(std::int64_t)>& progress) {
-  SliceFeatures features{.studies = slices.studies(),
-                         .planes = planes_of(slices),
-                         .variants = options.variants,
-                         .embedding_width = model.embedding_width(),
-                         .labels = model.model->config().labels,
-                         .embeddings = {},
-                         .logits = {}};
-  const std::string key = key_of(model, slices, options.variants);
-  const fs::path file = folder / (key + ".safetensors");
-  if (fs::exists(file) && read_features(file, key, features)) return features;
+SliceFeatures compute_slice_features(const SliceModel& model, const nn::Context& context,
+                                     const data::SliceSet& slices, const FeatureOptions& options,
+                                     const std::function<void(std::int64_t)>& progress) {
+  SliceFeatures features = features_to_be(model, slices, options);
   data::LoaderOptions loading = model.input.loader;
   loading.batch_size = options.batch_size;
   loading.threads = options.threads;
@@ -122,6 +125,17 @@ SliceFeatures slice_features(const SliceModel& model, const nn::Context& context
                 }).front());
   features.embeddings = std::move(predictions.embeddings);
   features.logits = std::move(predictions.logits);
+  return features;
+}
+
+SliceFeatures slice_features(const SliceModel& model, const nn::Context& context,
+                             const data::SliceSet& slices, const FeatureOptions& options,
+                             const fs::path& folder, const std::function<void(std::int64_t)>& progress) {
+  const std::string key = key_of(model, slices, options.variants);
+  const fs::path file = folder / (key + ".safetensors");
+  SliceFeatures kept = features_to_be(model, slices, options);
+  if (fs::exists(file) && read_features(file, key, kept)) return kept;
+  SliceFeatures features = compute_slice_features(model, context, slices, options, progress);
   write_features(file, key, features);
   return features;
 }

@@ -35,8 +35,13 @@ struct FeatureOptions {
   int threads = 2;
 };
 
-// The features of all studies of `slices`: read from `folder` when they are there, else computed and written
-// there. A damaged file is computed again. `progress` is told of slices done.
+// The features of all studies of `slices`. `progress` is told of slices done.
+SliceFeatures compute_slice_features(const SliceModel& model, const nn::Context& context,
+                                     const data::SliceSet& slices, const FeatureOptions& options,
+                                     const std::function<void(std::int64_t)>& progress = {});
+
+// The same, kept: read from `folder` when they are there, else computed and written
+// there. A damaged file is computed again.
 SliceFeatures slice_features(const SliceModel& model, const nn::Context& context,
                              const data::SliceSet& slices, const FeatureOptions& options,
                              const std::filesystem::path& folder,

@@ -28,4 +28,8 @@ std::array<float, 8> SliceLabels::of_study(std::span<const float> logits) const 
   return result;
 }
 
+std::optional<std::size_t> SliceLabels::column(std::size_t label) const {
+  return label == 0 && !has_overall_ ? std::nullopt : std::optional(columns_.at(label));
+}
+
 }  // namespace sagitta::apps

@@ -2,6 +2,7 @@
 // patient_overall gets 1 - prod(1 - p) over its vertebrae, as in `evaluate`.
 #pragma once
 #include <array>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ class SliceLabels {
 
   // logits [labels] of one slice -> logits [8], in the order of study_labels()
   std::array<float, 8> of_study(std::span<const float> logits) const;
+  // Which of the slice model's logits is for this label of a study; none for a patient_overall that it lacks.
+  std::optional<std::size_t> column(std::size_t label) const;
 
  private:
   std::array<std::size_t, 8> columns_{};

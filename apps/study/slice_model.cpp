@@ -11,8 +11,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* kPreprocessor = "preprocessor_config.json";
 
-std::string fingerprint_of(const models::ModelConfig& config, const models::Preprocessor& preprocessor,
-                           const fs::path& directory) {
+}  // namespace
+
+std::string fingerprint_of_slice_model(const fs::path& directory) {
+  const models::ModelConfig config = models::read_model_config(directory);
+  const models::Preprocessor preprocessor = models::read_preprocessor(directory / kPreprocessor);
   data::Fingerprint fingerprint;
   fingerprint.add(models::config_text(config)).add(fmt::format("{}", preprocessor.size));
   for (std::size_t c = 0; c < 3; ++c)
@@ -21,8 +24,6 @@ std::string fingerprint_of(const models::ModelConfig& config, const models::Prep
     for (const safetensors::Entry& entry : file.entries()) fingerprint.add(entry.name).add(entry.bytes);
   return fingerprint.hex();
 }
-
-}  // namespace
 
 StudySplit SliceModel::split() const {
   const fs::path file = directory / "split.json";
@@ -39,7 +40,7 @@ SliceModel open_slice_model(const fs::path& directory, nn::Context& context) {
   slice_model.model = models::import_model(directory, context);
   const models::Preprocessor preprocessor = models::read_preprocessor(directory / kPreprocessor);
   slice_model.input = input_options(slice_model.model->config(), preprocessor);
-  slice_model.fingerprint = fingerprint_of(slice_model.model->config(), preprocessor, directory);
+  slice_model.fingerprint = fingerprint_of_slice_model(directory);
   return slice_model;
 }
 

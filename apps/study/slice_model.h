@@ -22,6 +22,10 @@ struct SliceModel {
   StudySplit split() const;
 };
 
+// By which a study model knows a slice model again, wherever it lies. Throws Error when the directory holds
+// no model of slices.
+std::string fingerprint_of_slice_model(const std::filesystem::path& directory);
+
 // Throws Error when the directory holds no model of slices.
 SliceModel open_slice_model(const std::filesystem::path& directory, nn::Context& context);
 

@@ -6,6 +6,7 @@
 #include "apps/engine/json_number.h"
 #include "apps/evaluate/evaluation_files.h"
 #include "apps/study/slice_labels.h"
+#include "apps/study/study_predictions.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -69,7 +70,7 @@ void evaluate_studies(models::StudyModel& model, const nn::Context& context, con
                 .slices = test.slices,
                 .labels = study_labels(),
                 .by_slice = slice_predictions(test.slices, test.features),
-                .by_study = predict_studies(model, context, StudyData(test.slices, test.features)),
+                .by_study = study_predictions(model, context, StudyData(test.slices, test.features)),
                 .parts = {}};
   std::vector<Scores> rules;
   for (const SliceBaseline& baseline : baselines) {

@@ -8,22 +8,16 @@
 #include "apps/engine/label_areas.h"
 #include "apps/engine/progress.h"
 #include "apps/engine/slices.h"
+#include "apps/study/study_predictions.h"
 #include "autograd/ops.h"
 #include "data/rsna_metric.h"
 #include "nn/checkpoint.h"
-#include "nn/evaluation_mode.h"
 #include "tensor/error.h"
 
 namespace sagitta::apps {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::size_t kEvaluationBatch = 256;
-
-FeatureScaling scaling_of(const models::StudyModel& model) {
-  return {to_host<float>(model.feature_mean.value()), to_host<float>(model.feature_std.value())};
-}
 
 // Every member learns by itself, as if it were alone.
 autograd::Variable sum_of_losses(models::StudyModel& model, const StudyBatch& batch) {
@@ -46,34 +40,6 @@ double rsna_loss(const Predictions& by_study) {
     exams[i / 8].probability[i % 8] = probabilities[i];
   }
   return data::rsna_log_loss(exams);
-}
-
-Predictions predict_studies(models::StudyModel& model, const nn::Context& context, const StudyData& data) {
-  const nn::EvaluationMode evaluation(model);
-  const autograd::NoGradient no_gradient;
-  const FeatureScaling scaling = scaling_of(model);
-  std::vector<double> sums(data.studies() * 8);
-  std::vector<int> counts(data.studies());
-  Predictions result{.labels = 8, .logits = {}, .targets = std::vector<float>(sums.size())};
-  for (std::size_t begin = 0; begin < data.rows().size(); begin += kEvaluationBatch) {
-    std::vector<std::size_t> rows;
-    for (std::size_t i = begin; i < std::min(begin + kEvaluationBatch, data.rows().size()); ++i)
-      rows.push_back(i);
-    const StudyBatch batch = make_batch(data, rows, scaling, context.backend());
-    const std::vector<float> logits = to_host<float>(
-        model(autograd::Variable(batch.features), autograd::Variable(batch.slice_logits)).value());
-    for (std::size_t b = 0; b < rows.size(); ++b) {
-      const StudyRow& row = data.rows()[rows[b]];
-      ++counts[row.group];
-      for (std::size_t j = 0; j < 8; ++j) {
-        sums[row.group * 8 + j] += logits[b * 8 + j];
-        result.targets[row.group * 8 + j] = row.labels[j];
-      }
-    }
-  }
-  for (std::size_t i = 0; i < sums.size(); ++i)
-    result.logits.push_back(static_cast<float>(sums[i] / counts[i / 8]));
-  return result;
 }
 
 StudyTrainer::StudyTrainer(models::StudyModel& model, nn::Context& context, const StudyData& training,
@@ -183,7 +149,7 @@ void StudyTrainer::validate_epoch(double training_loss) {
   const Clock::time_point start = Clock::now();
   const Predictions predictions = [&] {
     const nn::AverageInModel average(average_.get(), position_.optimizer_steps);
-    return predict_studies(model_, context_, validation_);
+    return study_predictions(model_, context_, validation_);
   }();
   const double loss = rsna_loss(predictions);
   require_finite(loss, "validation loss");

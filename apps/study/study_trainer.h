@@ -19,10 +19,6 @@ namespace sagitta::apps {
 // The competition's loss of studies whose logits [studies, 8] and truths these are.
 double rsna_loss(const Predictions& by_study);
 
-// The model's logits for every study, a row per group of the data: the mean over the study's slice models. In
-// evaluation mode; leaves the model in the mode it was in.
-Predictions predict_studies(models::StudyModel& model, const nn::Context& context, const StudyData& data);
-
 class StudyTrainer {
  public:
   // All must outlive this.

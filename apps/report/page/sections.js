@@ -30,6 +30,20 @@ function estimate(holder, name) {
   return cell;
 }
 
+// A difference with its sign and its interval.
+function difference(found, digits) {
+  if (!found || found.difference === null) return null;
+  const signed = (value) => (value < 0 ? "−" : "+") + number(Math.abs(value), digits);
+  const cell = element("div", {}, signed(found.difference));
+  if (found.interval) cell.append(" ", element("span", {className: "interval"}, `${signed(found.interval[0])} to ${signed(found.interval[1])}`));
+  return cell;
+}
+
+// What the figures of a run's epochs are of: a study model is trained on whole studies, with the competition's loss.
+const isOfStudies = (run) => (run.record || {}).program === "train_study";
+const lossName = (run) => isOfStudies(run) ? "RSNA weighted log loss" : "binary cross-entropy";
+const areaName = (run) => isOfStudies(run) ? "AUROC, studies" : "AUROC, slices";
+
 function tile(name, value, more) {
   return element("div", {className: "tile"}, element("div", {className: "name"}, name),
                  element("div", {className: "value"}, value), element("div", {className: "more"}, more || ""));
@@ -69,20 +83,20 @@ function curves(run) {
     {label: "training, per step", points: pairs(steps.epoch_position, steps.loss), color: color(0) + "55", width: 1},
     {label: "training, per epoch", points: pairs(epochs.epoch, epochs.training_loss), color: color(0), dots: 2},
     {label: "validation", points: pairs(epochs.epoch, epochs.validation_loss), color: color(1), dots: 2},
-  ], {x: "epoch", y: "binary cross-entropy"})));
+  ], {x: "epoch", y: lossName(run)})));
   if (epochs.validation_macro_auroc) {
     const labels = epochs.validation_auroc || {};
     cards.append(chartCard("AUROC in the validation", `The mean of the labels ends at ${end(epochs.validation_macro_auroc)}.`, () => lines([
       {label: "mean", points: pairs(epochs.epoch, epochs.validation_macro_auroc), color: variable("--ink"), width: 3},
       ...Object.keys(labels).map((label, i) => ({label, points: pairs(epochs.epoch, labels[label]), color: color(i), width: 1})),
-    ], {x: "epoch", y: "AUROC, slices", yRange: [0, 1]})));
+    ], {x: "epoch", y: areaName(run), yRange: [0, 1]})));
   }
   cards.append(chartCard("Learning rate", `It ends at ${steps.lr && steps.lr.length ? steps.lr.at(-1).toExponential(2) : "an unknown value"}.`, () => lines(
     [{label: "learning rate", points: pairs(steps.step, steps.lr)}], {x: "step", y: "learning rate"})));
   cards.append(chartCard("Gradient norm", "L2 norm before clipping, on a logarithmic axis.", () => lines(
     [{label: "gradient norm", points: pairs(steps.step, steps.gradient_norm).filter(([, y]) => y > 0), color: color(3), width: 1}],
     {x: "step", y: "L2 norm", logarithmic: true})));
-  cards.append(chartCard("Throughput", "Images per second, and the share of the time that was spent waiting for data.", () => lines([
+  if (steps.images_per_second) cards.append(chartCard("Throughput", "Images per second, and the share of the time that was spent waiting for data.", () => lines([
     {label: "images per second", points: pairs(steps.step, steps.images_per_second), color: color(2)},
     {label: "share of waiting", points: pairs(steps.step, steps.wait_share), color: color(5), axis: "right", width: 1},
   ], {x: "step", y: "images per second", yRange: [0, undefined]})));
@@ -165,12 +179,28 @@ function gallery(examples) {
   return element("div", {}, element("div", {className: "controls"}, toggle), box);
 }
 
+// A study model beside the rules that make one answer of its slice models'.
+function rulesTable(result) {
+  const {chosen_on_validation: chosen, rules} = result.slice_aggregations;
+  const against = (rule, metric) => {
+    const comparison = (result.comparisons || []).find((one) => one.with === "slices, " + rule.rule);
+    return comparison && comparison.patients.find((one) => one.label === null && one.metric === metric);
+  };
+  const body = rules.map((rule) => [rule.rule + (rule.rule === chosen ? ", chosen on validation" : ""), number(rule.validation_macro_auroc),
+    number(rule.test_macro_auroc), difference(against(rule, "macro_auroc"), 3), number(rule.test_rsna_log_loss), difference(against(rule, "rsna_log_loss"), 3)]);
+  body.push(["study model", null, number(result.patients.macro_auroc), "", number(result.rsna_log_loss), ""]);
+  return table(`The study model and the rules over its slice models' slices, on the same patients (${result.patients.rows}); differences are study model − rule, intervals 95 %`,
+               ["rule", "AUROC, validation", "AUROC", "difference", "RSNA log loss", "difference"], body, {totals: 1});
+}
+
 function evaluation(one) {
   const result = one.result;
   const log_loss = `RSNA weighted log loss ${number(result.rsna_log_loss, 4)}; the best constant reaches ${number(result.rsna_best_constant, 4)}` +
     (result.overall_was_derived ? " (patient_overall derived from C1..C7)." : ".");
   const parts = [element("p", {className: "note"}, log_loss)];
-  for (const [name, level] of [["Patients", result.patients], ["Slices", result.slices]])
+  if (result.slice_aggregations) parts.push(element("div", {className: "card wide"}, rulesTable(result)), element("br"));
+  const slices = result.slice_aggregations ? "Slices, by the slice models" : "Slices";
+  for (const [name, level] of [["Patients", result.patients], [slices, result.slices]])
     parts.push(element("div", {className: "card wide"}, metricTable(level, name)), element("br"));
   parts.push(evaluationCharts(result.patients), element("br"));
   for (const one of [operatingTable(result.patients), confusionTable(result.patients, result.threshold)])
@@ -211,15 +241,23 @@ function provenance(run) {
   return parts.length ? section("How it was made", ...parts) : null;
 }
 
+// Only what is of one kind stands in one chart or column.
 function comparison(runs) {
-  const name = (run, i) => ({label: run.name, color: color(i)});
-  const cards = element("div", {className: "cards"},
-    chartCard("Validation loss", runs.map((run) => run.name).join(", ") + ".", () => lines(runs.map((run, i) => ({...name(run, i), points: pairs(run.metrics.epochs.epoch, run.metrics.epochs.validation_loss)})), {x: "epoch", y: "binary cross-entropy"})),
-    chartCard("AUROC in the validation", "Mean of the labels.", () => lines(runs.map((run, i) => ({...name(run, i), points: pairs(run.metrics.epochs.epoch, run.metrics.epochs.validation_macro_auroc)})), {x: "epoch", y: "AUROC, slices"})),
-    chartCard("Training loss", "Per epoch.", () => lines(runs.map((run, i) => ({...name(run, i), points: pairs(run.metrics.epochs.epoch, run.metrics.epochs.training_loss)})), {x: "epoch", y: "binary cross-entropy"})),
-    chartCard("Throughput", "Images per second.", () => lines(runs.map((run, i) => ({...name(run, i), points: pairs(run.metrics.steps.step, run.metrics.steps.images_per_second)})), {x: "step", y: "images per second", yRange: [0, undefined]})));
+  const alike = runs.every((run) => isOfStudies(run) === isOfStudies(runs[0]));
+  const ofEpochs = (name) => runs.map((run, i) => ({label: run.name, color: color(i), points: pairs(run.metrics.epochs.epoch, run.metrics.epochs[name])}));
+  const cards = element("div", {className: "cards"});
+  if (alike) {
+    cards.append(
+      chartCard("Validation loss", runs.map((run) => run.name).join(", ") + ".", () => lines(ofEpochs("validation_loss"), {x: "epoch", y: lossName(runs[0])})),
+      chartCard("AUROC in the validation", "Mean of the labels.", () => lines(ofEpochs("validation_macro_auroc"), {x: "epoch", y: areaName(runs[0])})),
+      chartCard("Training loss", "Per epoch.", () => lines(ofEpochs("training_loss"), {x: "epoch", y: lossName(runs[0])})));
+  } else {
+    cards.append(element("p", {className: "note"}, "Losses and areas in the validation are left out: those of models of slices are of slices, those of study models of studies."));
+  }
+  if (runs.some((run) => run.metrics.steps.images_per_second))
+    cards.append(chartCard("Throughput", "Images per second.", () => lines(runs.map((run, i) => ({label: run.name, color: color(i), points: pairs(run.metrics.steps.step, run.metrics.steps.images_per_second)})), {x: "step", y: "images per second", yRange: [0, undefined]})));
   const lowest = (run) => run.metrics.epochs.validation_loss && run.metrics.epochs.validation_loss.length ? Math.min(...run.metrics.epochs.validation_loss) : null;
-  const rows = runs.map((run) => [run.name, run.state.text, number(lowest(run), 4),
+  const rows = runs.map((run) => [run.name, run.state.text, alike ? number(lowest(run), 4) : null,
     ...["validation", "test"].map((part) => { const found = run.evaluations.find((one) => one.name === part); return found ? estimate(found.result.patients, "macro_auroc") : null; }),
     (() => { const found = run.evaluations.find((one) => one.name === "test"); return found ? number(found.result.rsna_log_loss, 4) : null; })(),
     run.metrics.steps.images_per_second && run.metrics.steps.images_per_second.length ? number(run.metrics.steps.images_per_second.at(-1), 1) : null]);
