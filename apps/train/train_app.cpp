@@ -46,12 +46,16 @@ models::ModelConfig model_config(const TrainOptions& options, const TrainProgram
   require(is_resnet == (program.arch_prefix == "resnet-"), "{}: {} is {}; use {}", program.name,
           has_config ? options.weights : options.arch, is_resnet ? "a ResNet" : "a ViT",
           is_resnet ? "train_resnet" : "train_vit");
+  require(options.layers == 0 || (!is_resnet && !has_config),
+          "--layers {}: is for a ViT from random values; {} brings its own number of blocks", options.layers,
+          has_config ? options.weights : options.arch);
   config.labels = options.labels;
   config.problem_type = models::ProblemType::multi_label_classification;
   if (options.image_size > 0) config.image_size = options.image_size;
   if (auto* vit = std::get_if<models::ViTConfig>(&config.architecture)) {
     vit->hidden_dropout_prob = vit->attention_probs_dropout_prob = options.dropout;
     if (options.layers > 0) vit->num_hidden_layers = options.layers;
+    if (options.initializer_range > 0) vit->initializer_range = options.initializer_range;
   }
   return config;
 }

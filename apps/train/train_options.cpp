@@ -48,6 +48,9 @@ void add_model_options(CLI::App& app, TrainOptions& o) {
             CLI::Range(0, 4096));
   group.add("--layers", o.layers, "ViT from random values: number of blocks (0: the architecture's own)",
             CLI::Range(0, 1000));
+  group.add("--initializer-range", o.initializer_range,
+            "ViT from random values: their standard deviation (0: the architecture's own, 0.02)",
+            CLI::Range(0.0, 1.0));
   group.add("--dropout", o.dropout, "ViT: dropout probability of hidden and attention layers",
             CLI::Range(0.0, 0.99));
   group.add_flag("--recompute", o.recompute, "ViT: save memory by running each block twice");

@@ -35,9 +35,10 @@ struct TrainOptions {
 
   // Model.
   std::string arch;
-  int image_size = 0;       // 0: the architecture's own
-  std::int64_t layers = 0;  // ViT: blocks; 0: as many as the architecture has
-  double dropout = 0;       // ViT: hidden and attention dropout
+  int image_size = 0;            // 0: the architecture's own
+  std::int64_t layers = 0;       // ViT: blocks; 0: as many as the architecture has
+  double initializer_range = 0;  // ViT: standard deviation of first values; 0: the architecture's own
+  double dropout = 0;            // ViT: hidden and attention dropout
   bool recompute = false;
 
   // Fine-tuning.
