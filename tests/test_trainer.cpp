@@ -64,15 +64,6 @@ PlainRun plain_run(const TrainOptions& options, const Trainer::Data& data) {
   return run;
 }
 
-std::vector<float> values_of(models::ImageClassifier& model) {
-  std::vector<float> all;
-  for (const nn::NamedParameter& named : model.named_parameters()) {
-    const std::vector<float> values = to_host<float>(named.parameter->value());
-    all.insert(all.end(), values.begin(), values.end());
-  }
-  return all;
-}
-
 }  // namespace
 
 TEST_CASE("the trainer makes bitwise the steps of the plain loop and logs each under its own number") {
