@@ -86,7 +86,8 @@ std::int64_t Trainer::first_step_of_optimizer() const {
   return options_.freeze == "none" || is_frozen_ ? 0 : options_.freeze_epochs * steps_per_epoch();
 }
 
-// A function of the epoch alone, so that a resumed run finds it as it was.
+// A function of the epoch alone, and settled as soon as it turns: a checkpoint between two epochs holds the
+// optimizer of the one that begins.
 void Trainer::settle_freezing() {
   const bool is_over = options_.freeze_epochs > 0 && position_.epoch >= options_.freeze_epochs;
   if (!is_frozen_ || !is_over) return;
@@ -129,7 +130,6 @@ Trainer::Outcome Trainer::run() {
   model_.train();
   try {
     while (!is_finished()) {
-      settle_freezing();
       train_epoch();
       if (stop_ && stop_->received()) throw Stopped();
       // The next epoch's first batches are made while this one is validated.
@@ -261,6 +261,7 @@ void Trainer::finish_epoch() {
   ++position_.epoch;
   position_.batch = 0;
   position_.sum_of_losses = 0;
+  settle_freezing();
   write_checkpoint(is_best);
   if (!is_finished()) render_report(true);
 }
