@@ -128,7 +128,8 @@ TEST_CASE("a run that stopped anywhere ends with the log and the weights of an u
   const auto results = [](const Run& run, const std::string& type) {
     std::vector<Json> entries = run.log(type);
     for (Json& entry : entries)
-      for (const char* timing : {"images_per_second", "wait_share", "validation_seconds", "peak_memory_mb"}) entry.erase(timing);
+      for (const char* timing : {"images_per_second", "wait_share", "validation_seconds", "peak_memory_mb"})
+        entry.erase(timing);
     return entries;
   };
   Run whole(RunDirectory::create(folder / "whole"), options, data);

@@ -11,6 +11,7 @@
 #include "apps/train/fine_tuning.h"
 #include "apps/train/label_balance.h"
 #include "apps/train/not_finite.h"
+#include "apps/train/training_pictures.h"
 #include "models/hugging_face.h"
 #include "nn/checkpoint.h"
 #include "tensor/error.h"
@@ -175,6 +176,7 @@ void Trainer::train_epoch() {
     if (running) done = watch.measure(*running);
     running = launch(std::move(*batch));
     finish_trace(false);
+    if (position_.micro_steps == 1) show_first_batch(running->pictures);
     if (done) report(watch, *done);
     if (!running->last_of_step || position_.batch == batches_per_epoch()) continue;
     const bool is_due =
@@ -231,6 +233,12 @@ void Trainer::finish_trace(bool is_last) {
     notices_.note("written: " + options_.session.trace + "; open it at ui.perfetto.dev");
 }
 
+void Trainer::show_first_batch(const data::Batch& batch) {
+  if (EventFile::is_available())
+    log_->add_image(1, "training/first_batch",
+                    batch_picture(batch, model_.config().labels, options_.label_smoothing / 2));
+}
+
 Predictions Trainer::validate(Progress& progress) {
   const nn::AverageInModel average(step_.average(), position_.optimizer_steps);
   return predict(model_, context_, data_.validation, input_options_, [&](std::int64_t done) {
@@ -262,6 +270,9 @@ void Trainer::finish_epoch() {
   position_.batch = 0;
   position_.sum_of_losses = 0;
   settle_freezing();
+  if (EventFile::is_available() && shows_hardest(position_.epoch, is_finished()))
+    log_->add_image(position_.optimizer_steps, "validation/highest_loss",
+                    hardest_picture(data_.validation, predictions, model_.config().labels, pos_weights_));
   write_checkpoint(is_best);
   if (!is_finished()) render_report(true);
 }

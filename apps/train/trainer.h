@@ -58,6 +58,7 @@ class Trainer {
   void train_epoch();                       // from the current position, to its end or the signal to stop
   LaunchedBatch launch(data::Batch batch);  // what was uploaded; moves the position on
   void report(EpochWatch& watch, const MeasuredBatch& measured);
+  void show_first_batch(const data::Batch& batch);
   void finish_epoch();
   Predictions validate(Progress& progress);
   NamedTensors kept_tensors() { return tensors_to_keep(step_.optimizer(), step_.average()); }
