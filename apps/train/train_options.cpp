@@ -19,7 +19,8 @@ const CLI::Range kAboveZero(1e-30, 1e9);
 
 void add_data_options(CLI::App& app, TrainOptions& o) {
   OptionGroup group(app, "Data");
-  group.add("--data", o.data, "RSNA folder (train.csv, train_images/) or a folder written by reslice");
+  group.add("--data", o.data, "RSNA folder (train.csv, train_images/) or a folder written by reslice")
+      ->type_name("DIR");
   group.add("--labels", o.labels, "what to predict: any of patient_overall, C1..C7")
       ->delimiter(',')
       ->check(CLI::IsMember(Names(data::kLabelNames.begin(), data::kLabelNames.end())));
@@ -30,9 +31,11 @@ void add_data_options(CLI::App& app, TrainOptions& o) {
   group.add(
       "--fold", o.fold,
       "k/K: cross-validation by patient; part k of K is kept for `evaluate` in place of --test-fraction");
-  group.add("--split", o.split,
-            "split.json of another run, to split alike; with --fold, part k of K of its training patients is "
-            "added to its test part");
+  group
+      .add("--split", o.split,
+           "split.json of another run, to split alike; with --fold, part k of K of its training patients is "
+           "added to its test part")
+      ->type_name("FILE");
   group.add("--slices", o.slices, "sagittal planes per study, when --data holds studies");
   group.add("--span-mm", o.span_mm, "from the first to the last plane [mm], when --data holds studies");
   group.add("--window", o.window, "names or CENTER/WIDTH [HU] (default: bone), when --data holds studies");
@@ -43,7 +46,8 @@ void add_data_options(CLI::App& app, TrainOptions& o) {
 void add_model_options(CLI::App& app, TrainOptions& o) {
   OptionGroup group(app, "Model");
   group.add("--arch", o.arch, "architecture name, e.g. resnet-50 or vit-base-patch16-384");
-  group.add("--weights", o.weights, "Hugging Face directory or .safetensors file to start from");
+  group.add("--weights", o.weights, "Hugging Face directory or .safetensors file to start from")
+      ->type_name("FILE");
   group.add("--image-size", o.image_size, "side of the network's input [pixels] (0: the architecture's own)",
             CLI::Range(0, 4096));
   group.add("--dropout", o.dropout, "ViT: dropout probability of hidden and attention layers",
@@ -138,11 +142,14 @@ void add_session_options(CLI::App& app, TrainOptions::Session& o) {
   OptionGroup group(app, "This start of the program");
   const auto once = [](CLI::Option* option) { option->configurable(false); };
   once(group.add_flag("--quiet", o.quiet, "no progress on stderr, only warnings and errors"));
-  once(group.add("--trace", o.trace,
-                 "write a trace of a few steps for ui.perfetto.dev or chrome://tracing to this file"));
+  once(group
+           .add("--trace", o.trace,
+                "write a trace of a few steps for ui.perfetto.dev or chrome://tracing to this file")
+           ->type_name("FILE"));
   once(
       group.add("--trace-steps", o.trace_steps, "steps in the trace; it begins after two others", kPositive));
-  once(group.add("--graph", o.graph, "draw the autograd graph of a step as .svg, .png, .pdf or .dot"));
+  once(group.add("--graph", o.graph, "draw the autograd graph of a step as .svg, .png, .pdf or .dot")
+           ->type_name("FILE"));
   once(group.add_flag(
       "--find-lr", o.find_lr,
       "do not train: try learning rates from 1e-7 up, write OUT/lr_finder.html and suggest one"));
@@ -152,8 +159,10 @@ void add_session_options(CLI::App& app, TrainOptions::Session& o) {
 
 void add_train_options(CLI::App& app, TrainOptions& o) {
   add_recipe_option(app);
-  app.add_option("--out", o.out, "the run's directory; must not hold another run");
-  app.add_option("--resume", o.resume, "go on with this run, with its own options")->configurable(false);
+  app.add_option("--out", o.out, "the run's directory; must not hold another run")->type_name("DIR");
+  app.add_option("--resume", o.resume, "go on with this run, with its own options")
+      ->type_name("DIR")
+      ->configurable(false);
   add_data_options(app, o);
   add_model_options(app, o);
   add_fine_tuning_options(app, o);
