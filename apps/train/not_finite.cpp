@@ -1,5 +1,7 @@
 #include "apps/train/not_finite.h"
 
+#include <cmath>
+
 #include "tensor/error.h"
 
 namespace sagitta::apps {
@@ -8,8 +10,9 @@ void fail_not_finite(const std::string& what, double value, std::int64_t epoch, 
                      const RunDirectory& run, const std::string& origin) {
   const std::string checkpoint = run.has_checkpoint() ? "the last good checkpoint is " + run.last().string()
                                                       : "there is no checkpoint yet";
-  fail("the {} is {} at epoch {}, step {}: training stopped, {}; try a lower --lr or --clip-norm{}", what,
-       value, epoch, step, checkpoint, origin.empty() ? "" : "; where it began: " + origin);
+  const char* shown = std::isnan(value) ? "NaN" : value > 0 ? "Inf" : "-Inf";
+  fail("the {} is {} at epoch {}, step {}: training stopped, {}; {}", what, shown, epoch, step, checkpoint,
+       origin.empty() ? "try a lower --lr or --clip-norm" : "where it began: " + origin);
 }
 
 }  // namespace sagitta::apps
