@@ -345,6 +345,26 @@ TEST_CASE("folds: every study is tested once, never by a model that has seen it"
   }
 }
 
+TEST_CASE("the patients are split by the seed, or by one of their own") {
+  TrainOptions options;
+  options.seed = 7;
+  CHECK(split_options_of(options).seed == 7);
+  options.split_seed = "18446744073709551615";
+  CHECK(split_options_of(options).seed == ~std::uint64_t{0});
+  options.split_seed = "0";
+  options.fold = "2/5";
+  options.validation_fraction = 0.1;
+  const SplitOptions split = split_options_of(options);
+  CHECK(split.seed == 0);
+  CHECK(split.fold == 2);
+  CHECK(split.folds == 5);
+  CHECK(split.validation_fraction == 0.1);
+  for (const char* wrong : {"-1", "x", "1.5", " 1", "18446744073709551616"}) {
+    options.split_seed = wrong;
+    CHECK_THROWS_WITH_AS(split_options_of(options), doctest::Contains("--split-seed"), Error);
+  }
+}
+
 TEST_CASE("a step that goes wrong is made again op by op, and the first wrong op is named") {
   const TempFolder folder;
   const Trainer::Data data = make_data(folder, 13);

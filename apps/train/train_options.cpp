@@ -36,6 +36,10 @@ void add_data_options(CLI::App& app, TrainOptions& o) {
            "split.json of another run, to split alike; with --fold, part k of K of its training patients is "
            "added to its test part")
       ->type_name("FILE");
+  group
+      .add("--split-seed", o.split_seed,
+           "seed of the split alone, so that runs of several seeds share their test part (default: --seed)")
+      ->type_name("UINT");
   group.add("--slices", o.slices, "sagittal planes per study, when --data holds studies");
   group.add("--span-mm", o.span_mm, "from the first to the last plane [mm], when --data holds studies");
   group.add("--window", o.window, "names or CENTER/WIDTH [HU] (default: bone), when --data holds studies");
@@ -119,7 +123,8 @@ void add_augmentation_options(CLI::App& app, TrainOptions& o) {
 
 void add_run_options(CLI::App& app, TrainOptions& o) {
   OptionGroup group(app, "Run");
-  group.add("--seed", o.seed, "for the split, first values, order, augmentation and dropout");
+  group.add("--seed", o.seed,
+            "for first values, order, augmentation and dropout; and for the split, without --split-seed");
   group.add("--threads", o.threads, "for computing (0: one per processor)", CLI::Range(0, 1024));
   group.add("--loader-threads", o.loader_threads, "for reading slices", CLI::Range(1, 256));
   group.add("--checkpoint-steps", o.checkpoint_steps,
@@ -188,7 +193,7 @@ void check_train_options(const TrainOptions& o) {
   require(o.freeze != "none" || o.freeze_epochs == 0, "--freeze-epochs needs --freeze");
   require(o.split.empty() || !o.resume.empty() || std::filesystem::is_regular_file(o.split),
           "--split {}: no such file", o.split);
-  (void)fold_of(o);
+  (void)split_options_of(o);
 }
 
 Fold fold_of(const TrainOptions& o) {
@@ -202,6 +207,21 @@ Fold fold_of(const TrainOptions& o) {
               fold.part <= fold.parts,
           "--fold is '{}', expected k/K with 1 <= k <= K and K >= 2, for instance 1/5", o.fold);
   return fold;
+}
+
+SplitOptions split_options_of(const TrainOptions& o) {
+  const Fold fold = fold_of(o);
+  SplitOptions split{.validation_fraction = o.validation_fraction,
+                     .test_fraction = o.test_fraction,
+                     .fold = fold.part,
+                     .folds = fold.parts,
+                     .seed = o.seed};
+  if (o.split_seed.empty()) return split;
+  const char *begin = o.split_seed.data(), *end = begin + o.split_seed.size();
+  const auto [stop, error] = std::from_chars(begin, end, split.seed);
+  require(error == std::errc() && stop == end, "--split-seed is '{}', expected a whole number from 0 on",
+          o.split_seed);
+  return split;
 }
 
 nn::Schedule schedule_of(const TrainOptions& o) {
