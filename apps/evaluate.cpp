@@ -14,8 +14,11 @@ void add_scoring_options(CLI::App& app, EvaluateOptions& options) {
                  "model directory, e.g. RUN/best; several are an ensemble (mean of their probabilities)")
       ->required()
       ->type_name("DIR");
-  app.add_option("--data", options.data, "RSNA folder, or a folder written by reslice")->required();
-  app.add_option("--out", options.out, "folder for the results (default for one model: MODEL/evaluation)");
+  app.add_option("--data", options.data, "RSNA folder, or a folder written by reslice")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--out", options.out, "folder for the results (default for one model: MODEL/evaluation)")
+      ->type_name("DIR");
   app.add_option(
          "--split", options.split,
          "test, validation or train as split by the run; all; or out-of-fold: each study by the models "
@@ -28,7 +31,8 @@ void add_scoring_options(CLI::App& app, EvaluateOptions& options) {
       ->check(CLI::IsMember(std::vector<std::string>{"mean", "max", "noisy-or", "learned"}))
       ->capture_default_str();
   app.add_option("--aggregator", options.scoring.aggregator,
-                 "aggregator.json of an earlier evaluation, instead of --aggregate");
+                 "aggregator.json of an earlier evaluation, instead of --aggregate")
+      ->type_name("FILE");
   app.add_option("--tta", options.scoring.reading.variants,
                  "test-time augmentation: mean over this many fixed changes of each slice; 1 is none")
       ->check(CLI::Range(std::size_t{1}, kMostTestTimeVariants))

@@ -14,12 +14,16 @@ int main(int argc, char** argv) {
       "fractures'\n"
       "bounding boxes are known, how often its hottest pixel lies in one (the pointing game).",
       "explain");
-  app.add_option("--model", options.model, "model directory, e.g. RUN/best")->required();
-  app.add_option("--data", options.data, "RSNA folder, or a folder written by reslice")->required();
+  app.add_option("--model", options.model, "model directory, e.g. RUN/best")->required()->type_name("DIR");
+  app.add_option("--data", options.data, "RSNA folder, or a folder written by reslice")
+      ->required()
+      ->type_name("DIR");
   app.add_option(
-      "--ct", options.ct,
-      "RSNA folder whose train_bounding_boxes.csv tells where the fractures are; plays the pointing game");
-  app.add_option("--out", options.out, "folder for the pictures and tables (default: MODEL/explanations)");
+         "--ct", options.ct,
+         "RSNA folder whose train_bounding_boxes.csv tells where the fractures are; plays the pointing game")
+      ->type_name("DIR");
+  app.add_option("--out", options.out, "folder for the pictures and tables (default: MODEL/explanations)")
+      ->type_name("DIR");
   app.add_option("--split", options.split, "test, validation or train as split by the run, or all")
       ->check(CLI::IsMember(std::vector<std::string>{"test", "validation", "train", "all"}))
       ->capture_default_str();

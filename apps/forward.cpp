@@ -16,7 +16,8 @@ int main(int argc, char** argv) {
       "forward");
   app.add_option("--model", model_path,
                  "Hugging Face directory, or a .safetensors file beside its config.json")
-      ->required();
+      ->required()
+      ->type_name("FILE");
   app.add_option("--input", input, "safetensors file with pixel_values, normalized already")
       ->required()
       ->type_name("FILE");

@@ -12,9 +12,9 @@ int main(int argc, char** argv) {
       "without\n"
       "network; or, of several runs, a page that compares them.",
       "report");
-  app.add_option("runs", options.runs, "run directories")->required();
-  app.add_option("--out", options.out,
-                 "the page (default: RUN/report.html, or report.html for several runs)");
+  app.add_option("runs", options.runs, "run directories")->required()->type_name("DIR");
+  app.add_option("--out", options.out, "the page (default: RUN/report.html, or report.html for several runs)")
+      ->type_name("FILE");
   return apps::run_main(app, argc, argv, [&] {
     if (options.out.empty())
       options.out = options.runs.size() == 1 ? options.runs.front() / "report.html" : "report.html";

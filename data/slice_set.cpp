@@ -81,6 +81,11 @@ SliceSet SliceSet::of_studies(const std::vector<std::string>& studies) const {
   return subset;
 }
 
+std::string caption_of(const SliceRecord& record) {
+  const std::size_t shown = std::min<std::size_t>(8, record.study.size());
+  return fmt::format("{} x {:.1f} mm", record.study.substr(record.study.size() - shown), record.x_mm);
+}
+
 Image read_slice(const SliceSet& set, const SliceRecord& record) {
   const fs::path path = set.root / record.file;
   Image image = record.picture ? *record.picture : read_image(path);

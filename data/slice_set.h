@@ -40,6 +40,9 @@ struct SliceSet {
 // folder, a label that is not 0 or 1, or a study whose slices disagree about the labels.
 SliceSet read_slice_set(const std::filesystem::path& root);
 
+// Which slice it is, short enough for a caption: the end of its study's name, and where it lies.
+std::string caption_of(const SliceRecord& record);
+
 // The picture of a record as grey or RGB.
 Image read_slice(const SliceSet& set, const SliceRecord& record);
 

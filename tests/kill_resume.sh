@@ -23,7 +23,7 @@ milliseconds=$((($(date +%s%N) - start) / 1000000))
 "$bin/train_resnet" "${options[@]}" --out "$work/killed" >>"$work/killed.log" 2>&1 &
 kills=0
 for signal in KILL TERM KILL TERM KILL; do
-  pause=$((milliseconds / 20 + RANDOM % (milliseconds / 4 + 1)))
+  pause=$((milliseconds / 20 + RANDOM % (milliseconds / 6 + 1)))
   sleep "$(printf '%d.%03d' $((pause / 1000)) $((pause % 1000)))"
   if kill -$signal $! 2>/dev/null; then kills=$((kills + 1)); fi
   status=0

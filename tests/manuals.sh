@@ -80,7 +80,18 @@ check_bash() {
     same "no file for a folder" "" "$(offered_by_bash reslice --data file)"
   fi
   same "files" "file.safetensors" "$(offered_by_bash forward --input fi)"
-  same "a positional argument" "folder" "$(offered_by_bash report fo)"
+  for option in "train_resnet --data" "train_vit --out" "train_vit --resume" "train_study --data" "train_study --out" \
+    "train_study --resume" "train_study --slice-model" "evaluate --model" "evaluate --data" "evaluate --out" \
+    "evaluate --compare" "explain --model" "explain --data" "explain --out" "explain --ct"; do
+    # shellcheck disable=SC2086
+    same "folders for $option" "folder" "$(offered_by_bash $option f)"
+  done
+  for option in "train_resnet --recipe" "train_vit --weights" "train_resnet --split" "train_resnet --trace" \
+    "train_vit --graph" "train_study --recipe" "evaluate --aggregator" "report --out" "forward --model"; do
+    # shellcheck disable=SC2086
+    same "files for $option" "file.safetensors folder" "$(offered_by_bash $option f)"
+  done
+  same "a positional argument" "folder" "$(offered_by_bash report f)"
   rm -r "$PWD"
 }
 

@@ -75,7 +75,7 @@ TEST_CASE("the guard looks at every dtype on the device") {
     Tensor values(device, {2, 2}, dtype);
     device.convert(source, values);
     CHECK_FALSE(apps::all_finite(values, device));
-    CHECK(apps::scan_values(values, device).text() == "1 NaN of 4, the others -2 to 3");
+    CHECK(apps::scan_values(values, device).text() == "1 NaN of 4");
     CHECK(apps::all_finite(values.slice(0, 1), device));
     CHECK(apps::all_finite(full(device, {1000}, dtype, dtype == DType::f16 ? 6e4 : 3e38), device));
   }

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "cuda_test.h"
 #include "trainer_fixture.h"
@@ -75,6 +76,40 @@ TEST_CASE("a resumed run ends bitwise as an undisturbed one, its loss scale incl
   for (const char* file : {"last/model.safetensors", "last/optimizer.safetensors", "best/model.safetensors"})
     CHECK(read_bytes(folder / (std::string("whole/") + file)) ==
           read_bytes(folder / (std::string("parts/") + file)));
+}
+
+TEST_CASE("a run that goes on with another device follows one that stayed on the CPU") {
+  const TempFolder folder;
+  const Trainer::Data data = make_data(folder, 13);
+  TrainOptions options = options_for(2);
+  options.schedule = "constant";  // the learning rate must not depend on how many epochs are asked for
+  options.lr = 3e-3;
+  options.ema = 0.8;  // the average goes over as the moments do
+  options.epochs = 4;
+  Run whole(RunDirectory::create(folder / "whole"), options, data);
+  whole.trainer->run();
+  Backend &cpu = cpu_backend(), &cuda = test::cuda_test_backend();
+  const std::tuple<std::string, Backend*, Backend*> ways[] = {{"to-cuda", &cpu, &cuda},
+                                                              {"to-cpu", &cuda, &cpu}};
+  for (const auto& [name, first, second] : ways) {
+    CAPTURE(name);
+    options.epochs = 2;
+    Run(RunDirectory::create(folder / name), options, data, *first).trainer->run();
+    options.epochs = 4;
+    write_bytes(folder / name / "recipe.toml", "");
+    Run resumed(RunDirectory::open(folder / name), options, data, *second);
+    resumed.trainer->resume();
+    resumed.trainer->run();
+    // The tolerance of a run that is on the other device from the beginning; and of weights, which a step of
+    // Adam moves by about --lr.
+    check_follows(curve(resumed), curve(whole), 1e-4);
+    const std::vector<float> values = values_of(*resumed.model), expected = values_of(*whole.model);
+    REQUIRE(values.size() == expected.size());
+    float farthest = 0;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      farthest = std::max(farthest, std::abs(values[i] - expected[i]));
+    CHECK(farthest <= 5e-5);
+  }
 }
 
 TEST_CASE("a step whose gradient overflows fp16 is skipped and logged, and training goes on") {

@@ -7,7 +7,7 @@
 
 #include "apps/events/run_log.h"
 #include "events/tensorboard.pb.h"
-#include "temp_folder.h"
+#include "trainer_fixture.h"
 
 using namespace sagitta;
 using namespace sagitta::apps;
@@ -204,4 +204,36 @@ TEST_CASE("precision-recall curves count what reaches each threshold") {
   const tb::Summary::Image& image = events[3].summary().value(0).image();
   CHECK(image.width() == 2);
   CHECK(image.encoded_image_string().substr(1, 3) == "PNG");
+}
+
+TEST_CASE("a run shows its first batch once, and the hardest slices after epochs 1, 2, 4 and the last") {
+  const TempFolder folder;
+  const Trainer::Data data = testing::make_data(folder, 13);  // 5 steps an epoch
+  TrainOptions options = testing::options_for(1);
+  options.schedule = "constant";
+  options.epochs = 3;
+  {
+    testing::Run run(RunDirectory::create(folder / "run"), options, data);
+    run.trainer->run();
+  }
+  testing::write_bytes(folder / "run/recipe.toml", "");
+  options.epochs = 6;
+  testing::Run resumed(RunDirectory::open(folder / "run"), options, data);
+  resumed.trainer->resume();
+  resumed.trainer->run();
+  std::map<std::string, std::vector<std::int64_t>> steps;
+  for (const tb::Event& event : read_events(folder / "run/events"))
+    for (const tb::Summary::Value& value : event.summary().value()) {
+      if (value.value_case() != tb::Summary::Value::kImage) continue;
+      steps[value.tag()].push_back(event.step());
+      testing::write_bytes(folder / "shown.png", value.image().encoded_image_string());
+      const data::Image image = data::read_image(folder / "shown.png");
+      CHECK(image.width == value.image().width());
+      CHECK(image.height == value.image().height());
+      CHECK(image.channels == value.image().colorspace());
+    }
+  using Steps = std::vector<std::int64_t>;
+  CHECK(steps.size() == 2);
+  CHECK(steps["training/first_batch"] == Steps{1});
+  CHECK(steps["validation/highest_loss"] == Steps{5, 10, 15, 20, 30});  // 15 was the last one before
 }

@@ -64,15 +64,6 @@ PlainRun plain_run(const TrainOptions& options, const Trainer::Data& data) {
   return run;
 }
 
-std::vector<float> values_of(models::ImageClassifier& model) {
-  std::vector<float> all;
-  for (const nn::NamedParameter& named : model.named_parameters()) {
-    const std::vector<float> values = to_host<float>(named.parameter->value());
-    all.insert(all.end(), values.begin(), values.end());
-  }
-  return all;
-}
-
 }  // namespace
 
 TEST_CASE("the trainer makes bitwise the steps of the plain loop and logs each under its own number") {
@@ -137,7 +128,8 @@ TEST_CASE("a run that stopped anywhere ends with the log and the weights of an u
   const auto results = [](const Run& run, const std::string& type) {
     std::vector<Json> entries = run.log(type);
     for (Json& entry : entries)
-      for (const char* timing : {"images_per_second", "wait_share", "validation_seconds", "peak_memory_mb"}) entry.erase(timing);
+      for (const char* timing : {"images_per_second", "wait_share", "validation_seconds", "peak_memory_mb"})
+        entry.erase(timing);
     return entries;
   };
   Run whole(RunDirectory::create(folder / "whole"), options, data);

@@ -101,6 +101,36 @@ TEST_CASE("a run that signals stopped again and again ends bitwise as one that n
   }
 }
 
+TEST_CASE("a run goes on from any of its checkpoints and ends bitwise as it did") {
+  const TempFolder folder;
+  const Trainer::Data data = make_data(folder, 13);
+  TrainOptions options = eventful_options();
+  options.checkpoint_steps = 1;
+  options.keep_checkpoints = 100;
+  Run whole(RunDirectory::create(folder / "whole"), options, data);
+  write_bytes(folder / "whole/recipe.toml", "");
+  whole.trainer->run();
+  const std::set<std::string> all = checkpoints(whole.directory);
+  REQUIRE(all.size() == 4 * 3);  // a step's, but for the last of an epoch, which is the epoch's
+  for (const std::string& checkpoint : all) {
+    CAPTURE(checkpoint);
+    // The run as it was when this was its last one.
+    const fs::path part = folder / ("from-" + checkpoint);
+    fs::copy(folder / "whole", part, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    for (const std::string& later : all)
+      if (later > checkpoint) fs::remove_all(part / "checkpoints" / later);
+    fs::remove(part / "last");
+    fs::remove(part / "best");
+    fs::create_directory_symlink(fs::path("checkpoints") / checkpoint, part / "last");
+    Run rest(RunDirectory::open(part), options, data);
+    rest.trainer->resume();
+    CHECK(rest.trainer->run() == Trainer::Outcome::finished);
+    CHECK(results(rest) == results(whole));
+    for (const char* file : {"last/model.safetensors", "last/optimizer.safetensors"})
+      CHECK(read_bytes(part / file) == read_bytes(folder / "whole" / file));
+  }
+}
+
 TEST_CASE("frozen blocks keep their values and statistics until they are thawed") {
   for (const char* what : {"1", "2", "backbone"}) {
     CAPTURE(what);
@@ -315,6 +345,26 @@ TEST_CASE("folds: every study is tested once, never by a model that has seen it"
   }
 }
 
+TEST_CASE("the patients are split by the seed, or by one of their own") {
+  TrainOptions options;
+  options.seed = 7;
+  CHECK(split_options_of(options).seed == 7);
+  options.split_seed = "18446744073709551615";
+  CHECK(split_options_of(options).seed == ~std::uint64_t{0});
+  options.split_seed = "0";
+  options.fold = "2/5";
+  options.validation_fraction = 0.1;
+  const SplitOptions split = split_options_of(options);
+  CHECK(split.seed == 0);
+  CHECK(split.fold == 2);
+  CHECK(split.folds == 5);
+  CHECK(split.validation_fraction == 0.1);
+  for (const char* wrong : {"-1", "x", "1.5", " 1", "18446744073709551616"}) {
+    options.split_seed = wrong;
+    CHECK_THROWS_WITH_AS(split_options_of(options), doctest::Contains("--split-seed"), Error);
+  }
+}
+
 TEST_CASE("a step that goes wrong is made again op by op, and the first wrong op is named") {
   const TempFolder folder;
   const Trainer::Data data = make_data(folder, 13);
@@ -365,7 +415,8 @@ TEST_CASE("the range test finds where the loss falls, and stops where it explode
   REQUIRE(trials.size() > 20);
   CHECK(trials.size() <= 100);
   CHECK(trials.front().learning_rate == doctest::Approx(1e-7));
-  for (std::size_t i = 1; i < trials.size(); ++i) CHECK(trials[i].learning_rate > trials[i - 1].learning_rate);
+  for (std::size_t i = 1; i < trials.size(); ++i)
+    CHECK(trials[i].learning_rate > trials[i - 1].learning_rate);
   write_lr_finder(folder.path(), trials);
   CHECK(Json::parse(read_bytes(folder / "lr_finder.json"))["loss"].size() == trials.size());
   CHECK(read_bytes(folder / "lr_finder.html").find("lr_finder") != std::string::npos);

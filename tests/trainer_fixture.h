@@ -68,6 +68,16 @@ inline TrainOptions options_for(std::int64_t accumulate) {
   return options;
 }
 
+// All parameters, one after another.
+inline std::vector<float> values_of(models::ImageClassifier& model) {
+  std::vector<float> all;
+  for (const nn::NamedParameter& named : model.named_parameters()) {
+    const std::vector<float> values = to_host<float>(named.parameter->value());
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
 // A model with its trainer and run directory: a new one, or one to go on with.
 struct Run {
   Run(RunDirectory run, const TrainOptions& options, const Trainer::Data& data,

@@ -13,6 +13,11 @@
 #pragma GCC diagnostic pop
 
 namespace sagitta::apps {
+namespace {
+
+constexpr std::uint8_t kSheet = 24;  // what tiles lie on
+
+}  // namespace
 
 data::Image blank_picture(int width, int height, std::uint8_t grey) {
   data::Image image{.width = width, .height = height, .channels = 3, .pixels = {}};
@@ -39,6 +44,28 @@ void paste(data::Image& onto, const data::Image& picture, int left, int top) {
           onto.pixels.data() + (static_cast<std::size_t>(top + y) * onto.width + (left + x)) * 3;
       for (std::size_t c = 0; c < 3; ++c) to[c] = from[channels == 3 ? c : 0];
     }
+}
+
+data::Image tile(const std::vector<data::Image>& pictures, int columns) {
+  require(!pictures.empty() && columns >= 1, "tile: no pictures");
+  const int width = pictures.front().width, height = pictures.front().height;
+  const int rows = (static_cast<int>(pictures.size()) + columns - 1) / columns;
+  data::Image sheet = blank_picture(columns * width, rows * height, kSheet);
+  for (std::size_t i = 0; i < pictures.size(); ++i)
+    paste(sheet, pictures[i], static_cast<int>(i) % columns * width, static_cast<int>(i) / columns * height);
+  return sheet;
+}
+
+data::Image without_needless_color(data::Image picture) {
+  std::vector<std::uint8_t>& pixels = picture.pixels;
+  bool is_grey = picture.channels == 3;
+  for (std::size_t i = 0; is_grey && i < pixels.size(); i += 3)
+    is_grey = pixels[i] == pixels[i + 1] && pixels[i] == pixels[i + 2];
+  if (!is_grey) return picture;
+  for (std::size_t i = 0; 3 * i < pixels.size(); ++i) pixels[i] = pixels[3 * i];
+  pixels.resize(pixels.size() / 3);
+  picture.channels = 1;
+  return picture;
 }
 
 void draw_text(data::Image& image, int x, int y, const std::string& text, Color color, int scale) {

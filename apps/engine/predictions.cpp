@@ -127,15 +127,30 @@ Predictions predict(models::ImageClassifier& model, const nn::Context& context, 
   return std::move(predict_together({&one, 1}, context, slices, std::move(options.loader), progress).front());
 }
 
+namespace {
+
+// Of entry i of the table.
+double bce(const Predictions& predictions, std::span<const float> pos_weight, std::size_t i) {
+  const double x = predictions.logits[i], t = predictions.targets[i];
+  const double p = pos_weight.empty() ? 1 : pos_weight[i % predictions.labels];
+  // log(1 + exp(-x)) without overflow; see torch.nn.BCEWithLogitsLoss.
+  const double softplus = std::log1p(std::exp(-std::abs(x))) + std::max(-x, 0.0);
+  return (1 - t) * x + (1 + (p - 1) * t) * softplus;
+}
+
+}  // namespace
+
+std::vector<double> row_losses(const Predictions& predictions, std::span<const float> pos_weight) {
+  std::vector<double> losses(predictions.rows());
+  for (std::size_t i = 0; i < predictions.logits.size(); ++i)
+    losses[i / predictions.labels] +=
+        bce(predictions, pos_weight, i) / static_cast<double>(predictions.labels);
+  return losses;
+}
+
 double mean_bce(const Predictions& predictions, std::span<const float> pos_weight) {
   double sum = 0;
-  for (std::size_t i = 0; i < predictions.logits.size(); ++i) {
-    const double x = predictions.logits[i], t = predictions.targets[i];
-    const double p = pos_weight.empty() ? 1 : pos_weight[i % predictions.labels];
-    // log(1 + exp(-x)) without overflow; see torch.nn.BCEWithLogitsLoss.
-    const double softplus = std::log1p(std::exp(-std::abs(x))) + std::max(-x, 0.0);
-    sum += (1 - t) * x + (1 + (p - 1) * t) * softplus;
-  }
+  for (std::size_t i = 0; i < predictions.logits.size(); ++i) sum += bce(predictions, pos_weight, i);
   return sum / static_cast<double>(predictions.logits.size());
 }
 

@@ -48,7 +48,9 @@ std::vector<Predictions> predict_together(std::span<const PredictingModel> model
                                           const data::SliceSet& slices, data::LoaderOptions loading,
                                           const std::function<void(std::int64_t)>& progress = {});
 
-// Mean binary cross-entropy of the table, in f64; pos_weight has one factor per label, or none.
+// Mean binary cross-entropy of each row, in f64; pos_weight has one factor per label, or none.
+std::vector<double> row_losses(const Predictions& predictions, std::span<const float> pos_weight = {});
+// The same of the whole table.
 double mean_bce(const Predictions& predictions, std::span<const float> pos_weight = {});
 
 }  // namespace sagitta::apps

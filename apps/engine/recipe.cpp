@@ -36,6 +36,7 @@ void add_recipe_option(CLI::App& app) {
   app.set_config("--recipe", "",
                  "shipped recipe (" + fmt::format("{}", fmt::join(recipe_names(), ", ")) +
                      ") or TOML file; flags win over it")
+      ->type_name("FILE")
       ->transform([](const std::string& name) {
         try {
           return find_recipe(name).string();

@@ -50,7 +50,8 @@ RunDirectory RunDirectory::open(const fs::path& path) {
 
 fs::path RunDirectory::folder(const std::string& name) const {
   require_present();
-  attempt(path_ / name, "create the directory", [&](std::error_code& e) { fs::create_directory(path_ / name, e); });
+  attempt(path_ / name, "create the directory",
+          [&](std::error_code& e) { fs::create_directory(path_ / name, e); });
   return path_ / name;
 }
 

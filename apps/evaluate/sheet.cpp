@@ -81,12 +81,7 @@ data::Image contact_sheet(const data::SliceSet& slices, const Predictions& predi
       draw_text(sheet, left, top + 24 + kPicture + 4, fmt::format("{} {:.2f}", name, examples[i].probability),
                 predicted == kinds[k].positive ? kGreen : kRed, 2);
       draw_text(sheet, left + 110, top + 24 + kPicture + 4, "true: " + truth_text(record, labels), kWhite);
-      draw_text(sheet, left + 110, top + 24 + kPicture + 16,
-                fmt::format(
-                    "{} x {:.1f} mm",
-                    record.study.substr(record.study.size() - std::min<std::size_t>(8, record.study.size())),
-                    record.x_mm),
-                kGrey);
+      draw_text(sheet, left + 110, top + 24 + kPicture + 16, data::caption_of(record), kGrey);
     }
   }
   return sheet;

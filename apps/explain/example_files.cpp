@@ -13,18 +13,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-// The network's input as a grey picture where it is one: a third of the bytes.
 data::Image slice_picture(const HeatAnswer& answer) {
-  data::Image picture{.width = answer.size, .height = answer.size, .channels = 3, .pixels = {}};
-  picture.pixels.assign(answer.pixels.begin(), answer.pixels.end());
-  bool is_grey = true;
-  for (std::size_t i = 0; i < picture.pixels.size(); i += 3)
-    is_grey &= picture.pixels[i] == picture.pixels[i + 1] && picture.pixels[i] == picture.pixels[i + 2];
-  if (!is_grey) return picture;
-  picture.channels = 1;
-  for (std::size_t i = 0; 3 * i < picture.pixels.size(); ++i) picture.pixels[i] = picture.pixels[3 * i];
-  picture.pixels.resize(picture.pixels.size() / 3);
-  return picture;
+  return without_needless_color({.width = answer.size,
+                                 .height = answer.size,
+                                 .channels = 3,
+                                 .pixels = {answer.pixels.begin(), answer.pixels.end()}});
 }
 
 Json example_json(const Example& example, const std::vector<std::size_t>& labels) {

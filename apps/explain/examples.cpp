@@ -73,24 +73,11 @@ data::Image example_picture(const Example& example, const HeatAnswer& answer,
       blank_picture(2 * kExampleSide + 3 * kMargin, kExampleSide + kMargin + kCaption, kBackground);
   paste(picture, slice, kMargin, kMargin);
   paste(picture, heated, kExampleSide + 2 * kMargin, kMargin);
-  const std::string& study = example.question.slice.study;
   draw_text(picture, kMargin, kExampleSide + kMargin + 8,
             fmt::format("{} {} {:.2f}", example.label, example.kind, example.probability), kText, 2);
   draw_text(picture, kExampleSide + 2 * kMargin, kExampleSide + kMargin + 12,
-            fmt::format("{} x {:.1f} mm", study.substr(study.size() - std::min<std::size_t>(8, study.size())),
-                        example.question.slice.x_mm),
-            kText);
+            data::caption_of(example.question.slice), kText);
   return picture;
-}
-
-data::Image tile(const std::vector<data::Image>& pictures, int columns) {
-  require(!pictures.empty() && columns >= 1, "tile: no pictures");
-  const int width = pictures.front().width, height = pictures.front().height;
-  const int rows = (static_cast<int>(pictures.size()) + columns - 1) / columns;
-  data::Image sheet = blank_picture(columns * width, rows * height, kBackground);
-  for (std::size_t i = 0; i < pictures.size(); ++i)
-    paste(sheet, pictures[i], static_cast<int>(i) % columns * width, static_cast<int>(i) / columns * height);
-  return sheet;
 }
 
 }  // namespace sagitta::apps

@@ -37,7 +37,4 @@ inline constexpr int kExampleSide = 336;
 data::Image example_picture(const Example& example, const HeatAnswer& answer,
                             const std::vector<std::uint8_t>& mask);
 
-// Pictures of one size in rows of `columns`.
-data::Image tile(const std::vector<data::Image>& pictures, int columns);
-
 }  // namespace sagitta::apps

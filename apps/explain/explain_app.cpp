@@ -5,6 +5,7 @@
 #include <numeric>
 #include <optional>
 
+#include "apps/engine/drawing.h"
 #include "apps/engine/progress.h"
 #include "apps/engine/slices.h"
 #include "apps/explain/example_files.h"

@@ -35,7 +35,13 @@ bool has_positional(const OptionTable& table) {
                      [](const OptionEntry& option) { return option.names.empty(); });
 }
 
-// {0} the program, {1} a case per option that takes a value, {2} all option names, {3} when to offer them.
+// What compgen offers as a path of this kind.
+const char* bash_paths(const OptionEntry& option) {
+  return value_kind(option) == ValueKind::directory ? "-d" : "-f";
+}
+
+// {0} the program, {1} a case per option that takes a value, {2} all option names, {3} when to offer them,
+// {4} what to offer as a positional argument.
 constexpr const char* kBash = R"(# bash completion of {0}, written by: {0} --manual bash
 _sagitta_{0}() {{
   local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} words= begun= paths=
@@ -50,7 +56,7 @@ _sagitta_{0}() {{
       if [[ {3} ]]; then
         words={2}
       else
-        paths=-f
+        paths={4}
       fi
       ;;
   esac
@@ -69,7 +75,7 @@ std::string bash_case(const OptionEntry& option) {
   if (!option.choices.empty())
     action = fmt::format("words={} ", shell_quoted(choices_of(option)));
   else if (value_kind(option) != ValueKind::other)
-    action = value_kind(option) == ValueKind::directory ? "paths=-d " : "paths=-f ";
+    action = fmt::format("paths={} ", bash_paths(option));
   // Of a list the last item is completed.
   if (option.comma_separated && !option.choices.empty()) action += "begun=${current%\"${current##*,}\"} ";
   return fmt::format("    {}) {};;\n", fmt::join(option.names, " | "), action);
@@ -121,15 +127,18 @@ std::string fish_line(const std::string& program, const OptionEntry& option) {
 }  // namespace
 
 std::string bash_completion(const OptionTable& table) {
-  std::string cases;
+  std::string cases, positional = "-f";
   std::vector<std::string> names;
   for (const OptionEntry& option : table.options) {
-    if (option.names.empty()) continue;
+    if (option.names.empty()) {
+      positional = bash_paths(option);
+      continue;
+    }
     names.push_back(main_name(option));
     if (option.takes_value) cases += bash_case(option);
   }
   return fmt::format(kBash, table.program, cases, shell_quoted(fmt::format("{}", fmt::join(names, " "))),
-                     has_positional(table) ? "$current == -*" : "1");
+                     has_positional(table) ? "$current == -*" : "1", positional);
 }
 
 std::string zsh_completion(const OptionTable& table) {

@@ -19,6 +19,11 @@ bool is_overwritten(const Operand& input, const BackendCall& call) {
   });
 }
 
+// What batch norm keeps beside its result. Training writes it and reads it nowhere.
+bool is_statistic(const Operand& operand) {
+  return operand.name == "running_mean" || operand.name == "running_var";
+}
+
 }  // namespace
 
 NanGuard::NanGuard(ObservedBackend& backend, const LayerNames& names, const StepPhases& phases,
@@ -45,50 +50,57 @@ void NanGuard::before(const BackendCall& call) {
 void NanGuard::after(const BackendCall& call) {
   const CallPlace place = places_.of(call);
   if (is_skipped(call)) return;
-  for (const Operand& operand : call.operands)
-    if (operand.use != Operand::Use::read && is_floating(operand.tensor.dtype()) &&
-        !all_finite(operand.tensor, backend_.inner()))
-      report(call, place, operand);
+  if (const Operand* output = bad_output(call)) report(call, place, *output);
+}
+
+// Results come before statistics, whose squares overflow in the same op; a statistic that was not finite
+// already is no news: what made it so was another step.
+const Operand* NanGuard::bad_output(const BackendCall& call) const {
+  for (const bool statistics : {false, true})
+    for (const Operand& operand : call.operands) {
+      if (operand.use == Operand::Use::read || !is_floating(operand.tensor.dtype())) continue;
+      if (is_statistic(operand) != statistics || (statistics && contains(bad_before_, operand.name)))
+        continue;
+      if (!all_finite(operand.tensor, backend_.inner())) return &operand;
+    }
+  return nullptr;
 }
 
 void NanGuard::report(const BackendCall& call, const CallPlace& place, const Operand& output) const {
-  const ValueScan scan = scan_values(output.tensor, backend_.inner());
   std::string inputs, first_bad;
-  const auto describe = [&](const Operand& operand, const std::string& state, bool is_bad) {
+  const auto describe = [&](const Operand& operand, const std::string& values) {
+    inputs += fmt::format("{}{} {}", inputs.empty() ? ", from " : ", ", operand.name, values);
+  };
+  const auto is_bad = [&](const Operand& operand) {
     const std::string_view parameter = names_.parameter_at(operand.tensor);
-    inputs += fmt::format("{}{} {}", inputs.empty() ? "" : "; ", operand.name, state);
-    if (is_bad && first_bad.empty())
-      first_bad = parameter.empty() ? std::string(operand.name) : fmt::format("{}", parameter);
+    if (first_bad.empty()) first_bad = parameter.empty() ? operand.name : parameter;
   };
   for (const Operand& operand : call.operands) {
     if (!is_floating(operand.tensor.dtype()) || operand.use == Operand::Use::written) continue;
     if (operand.use == Operand::Use::updated) {
-      const bool was_bad = contains(bad_before_, operand.name);
-      describe(operand, was_bad ? "not finite before this op" : "finite before this op", was_bad);
+      if (!contains(bad_before_, operand.name)) continue;
+      describe(operand, "not finite before");
+      if (!is_statistic(operand)) is_bad(operand);
     } else if (is_overwritten(operand, call)) {
-      describe(operand, "overwritten", false);
+      describe(operand, "overwritten");
     } else {
       const ValueScan values = scan_values(operand.tensor, backend_.inner());
-      describe(operand, values.text(), !values.is_finite());
+      describe(operand, values.text());
+      if (!values.is_finite()) is_bad(operand);
     }
   }
   const std::string where = place.text();
-  fail("NaN guard: {}{}{} gave the first value that is not finite: {} {} {} has {}, first {} at {}{}{}; {}",
-       call.method, where.empty() ? "" : " at ", where, output.name, name_of(output.tensor.dtype()),
-       output.tensor.shape(), scan.text(), scan.first_is_nan ? "NaN" : "Inf",
-       index_text(output.tensor.shape(), scan.first), inputs.empty() ? "" : "; its inputs: ", inputs,
-       advice(call, first_bad));
+  fail("NaN guard: {}{}{} gave the first NaN or Inf: {} in {} ({}){}; {}", call.method,
+       where.empty() ? "" : " at ", where, scan_values(output.tensor, backend_.inner()).text(), output.name,
+       name_of(output.tensor.dtype()), inputs, advice(call, first_bad));
 }
 
 std::string NanGuard::advice(const BackendCall& call, const std::string& first_bad) const {
   if (call.method == "write" || call.method == "fill")
-    return "the values came from the program: check the data and weights that are loaded";
+    return "the program gave it: check the data and weights that are loaded";
   if (!first_bad.empty())
-    return fmt::format(
-        "{} was not finite already and no op of this backend made it so since the guard was "
-        "attached: check the weights and data that were loaded, or attach it earlier",
-        first_bad);
-  return "finite values overflowed in this op, or were divided by zero: try a lower --lr, or --clip-norm 1";
+    return fmt::format("{} was so before: check what is loaded, or try a lower --lr", first_bad);
+  return "finite values overflowed: try a lower --lr or --clip-norm";
 }
 
 }  // namespace sagitta::apps

@@ -27,12 +27,13 @@ class NanGuard final : public BackendObserver {
   NanGuard& operator=(const NanGuard&) = delete;
 
   void before(const BackendCall& call) override;
-  // Throws Error when an output is not finite: the op, its layer and phase, the output with the number and
-  // place of such values, what the inputs looked like, and what to do.
+  // Throws Error when an output is not finite: the op, its layer and phase, how many such values are in which
+  // output, what the inputs looked like, and what to do.
   void after(const BackendCall& call) override;
 
  private:
   bool is_skipped(const BackendCall& call) const;
+  const Operand* bad_output(const BackendCall& call) const;  // null: all are finite
   [[noreturn]] void report(const BackendCall& call, const CallPlace& place, const Operand& output) const;
   std::string advice(const BackendCall& call, const std::string& first_bad) const;
 

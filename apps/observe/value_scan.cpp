@@ -1,7 +1,6 @@
 #include "apps/observe/value_scan.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -23,11 +22,7 @@ ValueScan scan(const T* values, std::int64_t count) {
       largest = std::max(largest, value);
       continue;
     }
-    const bool is_nan = std::isnan(value);
-    ++(is_nan ? result.nans : result.infinities);
-    if (result.first >= 0) continue;
-    result.first = i;
-    result.first_is_nan = is_nan;
+    ++(std::isnan(value) ? result.nans : result.infinities);
   }
   if (smallest <= largest) {
     result.smallest = smallest;
@@ -45,14 +40,12 @@ bool can_sum(DType dtype, const Device& device) {
 }  // namespace
 
 std::string ValueScan::text() const {
-  const std::string range = fmt::format("{:.4g} to {:.4g}", smallest, largest);
   if (count == 0) return "without elements";
-  if (is_finite()) return "finite, " + range;
+  if (is_finite()) return fmt::format("{:.4g} to {:.4g}", smallest, largest);
   std::string bad;
   if (nans > 0) bad = fmt::format("{} NaN", nans);
   if (infinities > 0) bad += fmt::format("{}{} Inf", nans > 0 ? " and " : "", infinities);
-  const bool none_left = nans + infinities == count;
-  return fmt::format("{} of {}{}", bad, count, none_left ? "" : ", the others " + range);
+  return fmt::format("{} of {}", bad, count);
 }
 
 ValueScan scan_values(const Tensor& tensor, Backend& backend) {
@@ -81,15 +74,6 @@ bool all_finite(const Tensor& tensor, Backend& backend) {
     if (scan_values(sum, backend).is_finite()) return true;
   }
   return scan_values(tensor, backend).is_finite();
-}
-
-std::string index_text(const Shape& shape, std::int64_t flat) {
-  std::array<std::int64_t, Shape::kMaxRank> index{};
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    index[static_cast<std::size_t>(axis)] = flat % shape[axis];
-    flat /= shape[axis];
-  }
-  return fmt::format("[{}]", fmt::join(index.begin(), index.begin() + shape.rank(), ", "));
 }
 
 }  // namespace sagitta::apps

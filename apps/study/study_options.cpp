@@ -21,7 +21,7 @@ void add_data_options(CLI::App& app, StudyOptions& o) {
            "features "
            "of the training studies that it has not seen")
       ->type_name("DIR");
-  group.add("--data", o.data, "folder written by reslice, cut as for the slice models");
+  group.add("--data", o.data, "folder written by reslice, cut as for the slice models")->type_name("DIR");
   group.add("--variants", o.variants,
             "fixed changes under which training slices are looked at; each epoch takes one of them",
             CLI::Range(std::int64_t{1}, static_cast<std::int64_t>(kMostTestTimeVariants)));
@@ -73,8 +73,10 @@ void add_run_options(CLI::App& app, StudyOptions& o) {
 
 void add_study_options(CLI::App& app, StudyOptions& o) {
   add_recipe_option(app);
-  app.add_option("--out", o.out, "the run's directory; must not hold another run");
-  app.add_option("--resume", o.resume, "go on with this run, with its own options")->configurable(false);
+  app.add_option("--out", o.out, "the run's directory; must not hold another run")->type_name("DIR");
+  app.add_option("--resume", o.resume, "go on with this run, with its own options")
+      ->type_name("DIR")
+      ->configurable(false);
   add_data_options(app, o);
   add_model_options(app, o);
   add_optimization_options(app, o);

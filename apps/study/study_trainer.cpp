@@ -4,11 +4,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps/engine/json_number.h"
-#include "apps/engine/label_areas.h"
-#include "apps/engine/progress.h"
 #include "apps/engine/slices.h"
 #include "apps/study/study_predictions.h"
+#include "apps/train/epoch_result.h"
+#include "apps/train/not_finite.h"
 #include "autograd/ops.h"
 #include "data/rsna_metric.h"
 #include "nn/checkpoint.h"
@@ -70,32 +69,18 @@ std::int64_t StudyTrainer::steps_per_epoch() const {
   return (rows + options_.batch_size - 1) / options_.batch_size;
 }
 
-NamedTensors StudyTrainer::tensors_to_keep() {
-  NamedTensors tensors = optimizer_.state();
-  if (!average_) return tensors;
-  const NamedTensors average = average_->state();
-  tensors.insert(tensors.end(), average.begin(), average.end());
-  return tensors;
-}
-
 void StudyTrainer::resume() {
   models::load_weights(model_, run_.last());
   position_ = read_trainer_state(run_.last());
-  read_trainer_tensors(run_.last(), tensors_to_keep());
+  read_trainer_tensors(run_.last(), tensors_to_keep(optimizer_, average_.get()));
   nn::refresh_copies(model_);
   run_.truncate_log(position_.log_bytes);
-}
-
-bool StudyTrainer::is_finished() const {
-  const bool is_patient = options_.patience == 0 || position_.best_epoch < 0 ||
-                          position_.epoch - 1 - position_.best_epoch < options_.patience;
-  return position_.epoch >= options_.epochs || !is_patient;
 }
 
 StudyTrainer::Outcome StudyTrainer::run() {
   log_ = std::make_unique<RunLog>(run_, position_.optimizer_steps);
   model_.train();
-  while (!is_finished()) {
+  while (!position_.is_finished(options_.epochs, options_.patience)) {
     if (stop_ && stop_->received()) {
       log_->add({{"type", "end"}, {"outcome", "stopped"}, {"step", position_.optimizer_steps}});
       return Outcome::stopped;
@@ -135,12 +120,12 @@ StudyTrainer::Step StudyTrainer::step(const StudyBatch& batch) {
   const autograd::Variable loss = sum_of_losses(model_, batch);
   Step done{.loss = scalar_of(loss.value()) / static_cast<double>(model_.members.size()),
             .learning_rate = learning_rate};
-  require_finite(done.loss, "loss");
+  require_finite(done.loss, "loss", position_.optimizer_steps + 1);
   autograd::backward(loss);
   optimizer_.step(step_state_);
   if (average_) average_->update();
   done.gradient_norm = optimizer_.gradient_norm();
-  require_finite(done.gradient_norm, "gradient norm");
+  require_finite(done.gradient_norm, "gradient norm", position_.optimizer_steps + 1);
   ++position_.optimizer_steps;
   return done;
 }
@@ -151,27 +136,16 @@ void StudyTrainer::validate_epoch(double training_loss) {
     const nn::AverageInModel average(average_.get(), position_.optimizer_steps);
     return study_predictions(model_, context_, validation_);
   }();
-  const double loss = rsna_loss(predictions);
-  require_finite(loss, "validation loss");
-  const LabelAreas areas = label_areas(predictions);
-  const bool is_best = position_.best_epoch < 0 || loss < position_.best_value;
-  if (is_best) {
-    position_.best_value = loss;
-    position_.best_epoch = position_.epoch;
-  }
+  const EpochResult result{.training_loss = training_loss,
+                           .validation_loss = rsna_loss(predictions),
+                           .areas = label_areas(predictions),
+                           .validation_seconds = std::chrono::duration<double>(Clock::now() - start).count()};
+  require_finite(result.validation_loss, "validation loss", position_.optimizer_steps);
+  const bool is_best = position_.settle_best(result.validation_loss);
   if (!options_.quiet)
-    fmt::print(stderr, "epoch {}/{}: training loss {:.4f}, validation loss {:.4f}, macro AUROC {:.3f}{}\n",
-               position_.epoch + 1, options_.epochs, training_loss, loss, areas.macro(),
-               is_best ? " (best)" : "");
+    fmt::print(stderr, "epoch {}/{}: {}\n", position_.epoch + 1, options_.epochs, result.text(is_best));
   log_->add_predictions(position_.optimizer_steps, predictions, model_.config().labels);
-  log_->add({{"type", "epoch"},
-             {"epoch", position_.epoch + 1},
-             {"step", position_.optimizer_steps},
-             {"training_loss", training_loss},
-             {"validation_loss", loss},
-             {"validation_macro_auroc", number(areas.macro())},
-             {"validation_auroc", areas.json(model_.config().labels)},
-             {"validation_seconds", std::chrono::duration<double>(Clock::now() - start).count()}});
+  log_->add(result.json(position_, model_.config().labels));
   ++position_.epoch;
   write_checkpoint(is_best);
 }
@@ -182,15 +156,12 @@ void StudyTrainer::write_checkpoint(bool is_best) {
   run_.write_checkpoint(position_.optimizer_steps, is_best, [&](const std::filesystem::path& directory) {
     models::export_study_model(model_, directory);
     keep_origin(run_.path(), directory);
-    write_trainer_state(directory, tensors_to_keep(), position_);
+    write_trainer_state(directory, tensors_to_keep(optimizer_, average_.get()), position_);
   });
 }
 
-void StudyTrainer::require_finite(double value, const char* what) const {
-  require(std::isfinite(value), "the {} is {} at epoch {}, step {}: training stopped, {}; try a lower --lr",
-          what, value, position_.epoch + 1, position_.optimizer_steps + 1,
-          run_.has_checkpoint() ? "the last good checkpoint is " + run_.last().string()
-                                : "there is no checkpoint yet");
+void StudyTrainer::require_finite(double value, const char* what, std::int64_t step) const {
+  if (!std::isfinite(value)) fail_not_finite(what, value, position_.epoch + 1, step, run_);
 }
 
 }  // namespace sagitta::apps

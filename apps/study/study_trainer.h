@@ -42,13 +42,11 @@ class StudyTrainer {
     double loss = 0, gradient_norm = 0, learning_rate = 0;
   };
   std::int64_t steps_per_epoch() const;
-  bool is_finished() const;
   void train_epoch();
   Step step(const StudyBatch& batch);
   void validate_epoch(double training_loss);
   void write_checkpoint(bool is_best);
-  NamedTensors tensors_to_keep();
-  void require_finite(double value, const char* what) const;
+  void require_finite(double value, const char* what, std::int64_t step) const;
 
   models::StudyModel& model_;
   nn::Context& context_;

@@ -75,14 +75,9 @@ models::Preprocessor model_preprocessor(const models::ModelConfig& config, const
 
 StudySplit settle_split(const fs::path& file, const data::SliceSet& slices, const TrainOptions& options) {
   if (fs::exists(file)) return read_split(file);
-  const Fold fold = fold_of(options);
-  const SplitOptions how{.validation_fraction = options.validation_fraction,
-                         .test_fraction = options.test_fraction,
-                         .fold = fold.part,
-                         .folds = fold.parts,
-                         .seed = options.seed};
+  const SplitOptions how = split_options_of(options);
   StudySplit split = options.split.empty() ? split_slices(slices, how) : read_split(options.split);
-  if (!options.split.empty() && fold.parts > 0) split = hold_out_fold(slices, std::move(split), how);
+  if (!options.split.empty() && how.folds > 0) split = hold_out_fold(slices, std::move(split), how);
   write_split(file, split);
   return split;
 }

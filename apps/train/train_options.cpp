@@ -19,7 +19,8 @@ const CLI::Range kAboveZero(1e-30, 1e9);
 
 void add_data_options(CLI::App& app, TrainOptions& o) {
   OptionGroup group(app, "Data");
-  group.add("--data", o.data, "RSNA folder (train.csv, train_images/) or a folder written by reslice");
+  group.add("--data", o.data, "RSNA folder (train.csv, train_images/) or a folder written by reslice")
+      ->type_name("DIR");
   group.add("--labels", o.labels, "what to predict: any of patient_overall, C1..C7")
       ->delimiter(',')
       ->check(CLI::IsMember(Names(data::kLabelNames.begin(), data::kLabelNames.end())));
@@ -30,9 +31,15 @@ void add_data_options(CLI::App& app, TrainOptions& o) {
   group.add(
       "--fold", o.fold,
       "k/K: cross-validation by patient; part k of K is kept for `evaluate` in place of --test-fraction");
-  group.add("--split", o.split,
-            "split.json of another run, to split alike; with --fold, part k of K of its training patients is "
-            "added to its test part");
+  group
+      .add("--split", o.split,
+           "split.json of another run, to split alike; with --fold, part k of K of its training patients is "
+           "added to its test part")
+      ->type_name("FILE");
+  group
+      .add("--split-seed", o.split_seed,
+           "seed of the split alone, so that runs of several seeds share their test part (default: --seed)")
+      ->type_name("UINT");
   group.add("--slices", o.slices, "sagittal planes per study, when --data holds studies");
   group.add("--span-mm", o.span_mm, "from the first to the last plane [mm], when --data holds studies");
   group.add("--window", o.window, "names or CENTER/WIDTH [HU] (default: bone), when --data holds studies");
@@ -43,7 +50,8 @@ void add_data_options(CLI::App& app, TrainOptions& o) {
 void add_model_options(CLI::App& app, TrainOptions& o) {
   OptionGroup group(app, "Model");
   group.add("--arch", o.arch, "architecture name, e.g. resnet-50 or vit-base-patch16-384");
-  group.add("--weights", o.weights, "Hugging Face directory or .safetensors file to start from");
+  group.add("--weights", o.weights, "Hugging Face directory or .safetensors file to start from")
+      ->type_name("FILE");
   group.add("--image-size", o.image_size, "side of the network's input [pixels] (0: the architecture's own)",
             CLI::Range(0, 4096));
   group.add("--layers", o.layers, "ViT from random values: number of blocks (0: the architecture's own)",
@@ -120,7 +128,8 @@ void add_augmentation_options(CLI::App& app, TrainOptions& o) {
 
 void add_run_options(CLI::App& app, TrainOptions& o) {
   OptionGroup group(app, "Run");
-  group.add("--seed", o.seed, "for the split, first values, order, augmentation and dropout");
+  group.add("--seed", o.seed,
+            "for first values, order, augmentation and dropout; and for the split, without --split-seed");
   group.add("--threads", o.threads, "for computing (0: one per processor)", CLI::Range(0, 1024));
   group.add("--loader-threads", o.loader_threads, "for reading slices", CLI::Range(1, 256));
   group.add("--checkpoint-steps", o.checkpoint_steps,
@@ -143,11 +152,14 @@ void add_session_options(CLI::App& app, TrainOptions::Session& o) {
   OptionGroup group(app, "This start of the program");
   const auto once = [](CLI::Option* option) { option->configurable(false); };
   once(group.add_flag("--quiet", o.quiet, "no progress on stderr, only warnings and errors"));
-  once(group.add("--trace", o.trace,
-                 "write a trace of a few steps for ui.perfetto.dev or chrome://tracing to this file"));
+  once(group
+           .add("--trace", o.trace,
+                "write a trace of a few steps for ui.perfetto.dev or chrome://tracing to this file")
+           ->type_name("FILE"));
   once(
       group.add("--trace-steps", o.trace_steps, "steps in the trace; it begins after two others", kPositive));
-  once(group.add("--graph", o.graph, "draw the autograd graph of a step as .svg, .png, .pdf or .dot"));
+  once(group.add("--graph", o.graph, "draw the autograd graph of a step as .svg, .png, .pdf or .dot")
+           ->type_name("FILE"));
   once(group.add_flag(
       "--find-lr", o.find_lr,
       "do not train: try learning rates from 1e-7 up, write OUT/lr_finder.html and suggest one"));
@@ -157,8 +169,10 @@ void add_session_options(CLI::App& app, TrainOptions::Session& o) {
 
 void add_train_options(CLI::App& app, TrainOptions& o) {
   add_recipe_option(app);
-  app.add_option("--out", o.out, "the run's directory; must not hold another run");
-  app.add_option("--resume", o.resume, "go on with this run, with its own options")->configurable(false);
+  app.add_option("--out", o.out, "the run's directory; must not hold another run")->type_name("DIR");
+  app.add_option("--resume", o.resume, "go on with this run, with its own options")
+      ->type_name("DIR")
+      ->configurable(false);
   add_data_options(app, o);
   add_model_options(app, o);
   add_fine_tuning_options(app, o);
@@ -184,7 +198,7 @@ void check_train_options(const TrainOptions& o) {
   require(o.freeze != "none" || o.freeze_epochs == 0, "--freeze-epochs needs --freeze");
   require(o.split.empty() || !o.resume.empty() || std::filesystem::is_regular_file(o.split),
           "--split {}: no such file", o.split);
-  (void)fold_of(o);
+  (void)split_options_of(o);
 }
 
 Fold fold_of(const TrainOptions& o) {
@@ -198,6 +212,21 @@ Fold fold_of(const TrainOptions& o) {
               fold.part <= fold.parts,
           "--fold is '{}', expected k/K with 1 <= k <= K and K >= 2, for instance 1/5", o.fold);
   return fold;
+}
+
+SplitOptions split_options_of(const TrainOptions& o) {
+  const Fold fold = fold_of(o);
+  SplitOptions split{.validation_fraction = o.validation_fraction,
+                     .test_fraction = o.test_fraction,
+                     .fold = fold.part,
+                     .folds = fold.parts,
+                     .seed = o.seed};
+  if (o.split_seed.empty()) return split;
+  const char *begin = o.split_seed.data(), *end = begin + o.split_seed.size();
+  const auto [stop, error] = std::from_chars(begin, end, split.seed);
+  require(error == std::errc() && stop == end, "--split-seed is '{}', expected a whole number from 0 on",
+          o.split_seed);
+  return split;
 }
 
 nn::Schedule schedule_of(const TrainOptions& o) {

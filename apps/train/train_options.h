@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/engine/device.h"
+#include "apps/engine/slices.h"
 #include "data/augment.h"
 #include "data/mix.h"
 #include "nn/arena.h"
@@ -24,8 +25,9 @@ struct TrainOptions {
   std::string weights;  // Hugging Face directory or file; empty: random first values
   std::vector<std::string> labels{"C1", "C2", "C3", "C4", "C5", "C6", "C7"};
   double validation_fraction = 0.15, test_fraction = 0.15;
-  std::string fold;   // "k/K": cross-validation, test part k of K; empty: one split by the fractions
-  std::string split;  // file of an earlier split to take over; --fold then divides its training part
+  std::string fold;        // "k/K": cross-validation, test part k of K; empty: one split by the fractions
+  std::string split;       // file of an earlier split to take over; --fold then divides its training part
+  std::string split_seed;  // a number; empty: `seed`
 
   // Slices, when `data` is a folder of studies rather than of slices.
   int slices = 25;
@@ -92,6 +94,8 @@ struct Fold {
   int part = 0, parts = 0;  // part from 1
 };
 Fold fold_of(const TrainOptions& options);
+// How the patients are split where no earlier split is taken over.
+SplitOptions split_options_of(const TrainOptions& options);
 
 nn::Schedule schedule_of(const TrainOptions& options);
 nn::DecayPolicy decay_policy_of(const TrainOptions& options);

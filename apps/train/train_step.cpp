@@ -91,13 +91,14 @@ void TrainStep::launch(const Launch& launch) {
 }
 
 std::string TrainStep::first_not_finite(const data::Batch& batch) {
-  auto& backend = dynamic_cast<ObservedBackend&>(context_.backend());
+  auto* backend = dynamic_cast<ObservedBackend*>(&context_.backend());
+  if (!backend) return {};
   const LayerNames names(model_);
   const auto step = phases_.step(last_state_.optimizer_step);
   upload(batch);
-  backend.fill(arena_.gradients(), 0);
+  backend->fill(arena_.gradients(), 0);
   try {
-    const NanGuard guard(backend, names, phases_,
+    const NanGuard guard(*backend, names, phases_,
                          {.skip_gradients = static_cast<bool>(optimizer_->loss_scale())});
     launch({.state = last_state_, .first_of_step = true, .last_of_step = false});
   } catch (const Error& error) {

@@ -35,7 +35,7 @@ class TrainStep {
   void draw_graph(const std::filesystem::path& file) { graph_file_ = file; }
   // Makes the last launch again, op by op, and says which op was the first to give a value that is not
   // finite. An update that such a gradient would have made did not happen, so the weights are still those.
-  // Only where the context is on an ObservedBackend.
+  // Empty where the context is not on an ObservedBackend.
   std::string first_not_finite(const data::Batch& batch);
 
   // Enqueues forward and backward of what was uploaded and, at the end of a step, the update.

@@ -1,22 +1,18 @@
-// Trainer: the loop of steps, evaluation, logging and checkpoints. It knows no model type and no data format.
-// While the device computes one batch the next is loaded and uploaded, so the loss of a batch is known one
-// turn of the loop later; nothing is written to disk before it is. Invariant: the weights after n optimizer
-// steps are a function of options and data only; a run that was killed and resumed from its last checkpoint
-// ends with bitwise the same ones.
+// Trainer: the loop of steps, validation and checkpoints. It knows no model type and no data format. While
+// the device computes one batch the next is loaded and uploaded, so the loss of a batch is known one turn of
+// the loop later (epoch_watch.h); nothing is written to disk before it is. Invariant: the weights after n
+// optimizer steps are a function of options and data only; a run that was killed and resumed from its last
+// checkpoint ends with bitwise the same ones.
 #pragma once
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "apps/engine/predictions.h"
-#include "apps/engine/progress.h"
 #include "apps/engine/run_directory.h"
 #include "apps/engine/stop_signal.h"
-#include "apps/events/run_log.h"
 #include "apps/observe/step_trace.h"
+#include "apps/train/epoch_watch.h"
 #include "apps/train/lr_finder.h"
-#include "apps/train/train_step.h"
-#include "apps/train/trainer_state.h"
 #include "models/preprocessor.h"
 #include "nn/schedule.h"
 
@@ -50,50 +46,31 @@ class Trainer {
   std::string best_text() const;  // "loss 0.12345"
 
  private:
-  // A batch that the device was given.
-  struct Launched {
-    std::int64_t batch = 0;           // of the epoch, from 1
-    std::int64_t optimizer_step = 0;  // it belongs to, from 1
-    bool last_of_step = false;
-    double learning_rate = 0;
-  };
-  // What came of it.
-  struct Measured {
-    Launched launched;
-    double loss = 0;
-    double gradient_norm = 0;  // of the last batch of a step
-    std::optional<double> loss_scale;
-  };
-  // What is shown of an epoch while it runs.
-  struct EpochState;
   // Thrown out of the validation when the signal to stop arrives.
   struct Stopped {};
 
-  bool is_finished() const;
-  std::int64_t batches_per_epoch() const;
+  bool is_finished() const { return position_.is_finished(options_.epochs, options_.patience); }
+  std::int64_t batches_per_epoch() const { return loader_.batches_per_epoch(); }
   std::int64_t steps_per_epoch() const;
   double learning_rate() const;
   std::int64_t first_step_of_optimizer() const;  // 0, or where --freeze-epochs ended
   void settle_freezing();
-  void train_epoch();  // from the current position, to its end or the signal to stop
-  Launched launch();   // what was uploaded; moves the position on
-  // Waits for the device; throws, naming the op that began it, unless all is finite.
-  Measured measure(const Launched& launched);
-  void report(EpochState& epoch, const Measured& measured);
+  void train_epoch();                       // from the current position, to its end or the signal to stop
+  LaunchedBatch launch(data::Batch batch);  // what was uploaded; moves the position on
+  void report(EpochWatch& watch, const MeasuredBatch& measured);
+  void show_first_batch(const data::Batch& batch);
   void finish_epoch();
-  // Whether this epoch's value (smaller is better) is the best so far; takes note of it.
-  bool settle_best(double value);
-  NamedTensors tensors_to_keep();
-  void check_finite(double value, const char* what, std::int64_t step);
+  Predictions validate(Progress& progress);
+  NamedTensors kept_tensors() { return tensors_to_keep(step_.optimizer(), step_.average()); }
   void begin_trace();
   void finish_trace(bool is_last);
   void write_checkpoint(bool is_best);
   void render_report(bool goes_on);
   void warn_of_labels();
-  // Says it once in a run of the program, above the progress line.
-  void warn_once(const std::string& what, const std::string& remedy);
-  void note(const std::string& line) const;  // above the progress line
   InputOptions training_input() const;
+  Progress::Voice voice() const {
+    return options_.session.quiet ? Progress::Voice::quiet : Progress::Voice::normal;
+  }
 
   models::ImageClassifier& model_;
   nn::Context& context_;
@@ -110,12 +87,10 @@ class Trainer {
   data::Loader loader_;
   TrainerState position_;
   bool is_frozen_;
-  std::unique_ptr<RunLog> log_;                // while run() runs
-  std::optional<data::Batch> launched_batch_;  // what the device works on, to be looked at when it goes wrong
+  Notices notices_;
+  std::unique_ptr<RunLog> log_;  // while run() runs
   std::optional<LayerNames> names_;
   std::optional<StepTrace> trace_;
-  std::set<std::string> warned_;
-  Progress* shown_ = nullptr;
 };
 
 }  // namespace sagitta::apps

@@ -1,5 +1,7 @@
 #include "apps/train/trainer_state.h"
 
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tensor/atomic_file.h"
@@ -15,6 +17,27 @@ constexpr const char* kStateFile = "trainer_state.json";
 constexpr const char* kTensorsFile = "optimizer.safetensors";
 
 }  // namespace
+
+bool TrainerState::settle_best(double value) {
+  const bool is_best = best_epoch < 0 || value < best_value;
+  if (!is_best) return false;
+  best_value = std::isnan(value) ? std::numeric_limits<double>::max() : value;
+  best_epoch = epoch;
+  return true;
+}
+
+bool TrainerState::is_finished(std::int64_t epochs, std::int64_t patience) const {
+  const bool is_patient = patience == 0 || best_epoch < 0 || epoch - 1 - best_epoch < patience;
+  return epoch >= epochs || !is_patient;
+}
+
+NamedTensors tensors_to_keep(nn::Optimizer& optimizer, nn::MovingAverage* average) {
+  NamedTensors tensors = optimizer.state();
+  if (!average) return tensors;
+  const NamedTensors averaged = average->state();
+  tensors.insert(tensors.end(), averaged.begin(), averaged.end());
+  return tensors;
+}
 
 void write_trainer_state(const std::filesystem::path& directory, const NamedTensors& tensors,
                          const TrainerState& state) {

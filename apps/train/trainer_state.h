@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "nn/moving_average.h"
+#include "nn/optimizer.h"
 #include "tensor/tensor.h"
 
 namespace sagitta::apps {
@@ -21,9 +23,18 @@ struct TrainerState {
   std::int64_t best_epoch = -1;  // none yet
   double sum_of_losses = 0;      // of the epoch's batches so far
   std::int64_t log_bytes = 0;    // size of metrics.jsonl
+
+  // Whether the value of the epoch that is being ended, smaller being better, is the best so far; takes note
+  // of it. NaN, an area that is not defined yet, is better than nothing, and worse than everything else.
+  bool settle_best(double value);
+  // Whether all epochs are done, or `patience` of them in a row without a better one (0: that ends nothing).
+  bool is_finished(std::int64_t epochs, std::int64_t patience) const;
 };
 
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+// What a checkpoint must keep beside the model: moments, and the average where there is one (null: none).
+NamedTensors tensors_to_keep(nn::Optimizer& optimizer, nn::MovingAverage* average);
 
 void write_trainer_state(const std::filesystem::path& directory, const NamedTensors& tensors,
                          const TrainerState& state);

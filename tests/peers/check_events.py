@@ -1,8 +1,10 @@
-"""Reads a run's TensorBoard events with TensorBoard's own reader and compares every number of metrics.jsonl.
+"""Reads a run's TensorBoard events with TensorBoard's own reader and compares every number of metrics.jsonl;
+its pictures are there.
 
 usage: check_events.py RUN      (needs the package tensorboard; checked with 2.21)
 """
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -19,14 +21,37 @@ def numbers(prefix, entry):
             yield f"{prefix}/{key}", value
 
 
+def check_images(reader, epochs):
+    """The pictures of a run: the first batch, and the hardest slices at the end of some of the epochs."""
+    steps = {}
+    for tag in reader.Tags()["images"]:
+        for event in reader.Images(tag):
+            png = event.encoded_image_string
+            size = struct.unpack(">II", png[16:24])
+            if png[:8] != b"\x89PNG\r\n\x1a\n" or size != (event.width, event.height):
+                sys.exit(f"{tag} at step {event.step} is no PNG of {event.width} x {event.height}")
+            steps.setdefault(tag, []).append(event.step)
+    if steps.pop("training/first_batch", None) != [1]:
+        sys.exit("TensorBoard does not find the first batch, once")
+    shown = steps.pop("validation/highest_loss", [])
+    if not shown or shown[0] != epochs[0] or not set(shown) <= set(epochs):
+        sys.exit(f"TensorBoard finds the hardest slices of steps {shown}; the epochs end at {epochs}")
+    if steps:
+        sys.exit(f"TensorBoard finds pictures that nobody knows: {steps}")
+    return 1 + len(shown)
+
+
 def main():
     run = Path(sys.argv[1])
     reader = EventAccumulator(str(run / "events"), size_guidance={"scalars": 0, "tensors": 0, "images": 0})
     reader.Reload()
     found = {tag: {event.step: event.value for event in reader.Scalars(tag)} for tag in reader.Tags()["scalars"]}
     equal = 0
+    epochs = []
     for line in (run / "metrics.jsonl").read_text().splitlines():
         entry = json.loads(line)
+        if entry["type"] == "epoch":
+            epochs.append(entry["step"])
         for tag, value in numbers(entry["type"], entry):
             event = found.get(tag, {}).pop(entry["step"], None)
             if event is None or np.float32(event) != np.float32(value):
@@ -42,7 +67,8 @@ def main():
     for plugin in ("pr_curves", "hparams"):
         if not plugins.PluginTagToContent(plugin):
             sys.exit(f"TensorBoard finds nothing for its plugin {plugin}")
-    print(f"{equal} scalars equal, in f32; precision-recall curves of {len(plugins.PluginTagToContent('pr_curves'))} labels, hyperparameters")
+    curves, pictures = len(plugins.PluginTagToContent("pr_curves")), check_images(reader, epochs)
+    print(f"{equal} scalars equal, in f32; precision-recall curves of {curves} labels, hyperparameters, {pictures} pictures")
 
 
 if __name__ == "__main__":
