@@ -7,7 +7,8 @@ everything as JSON after every run; a run that was interrupted goes on, and fini
     python3 bench/study_seeds.py --work /tmp/study-seeds --json bench/results/$(date +%F)-study-seeds.json
 
 Of the rules, "chosen" is the one that the validation patients prefer, as a user would choose; "best" the one that turns out
-best on the test patients, which nobody can know beforehand.
+best on the test patients, which nobody can know beforehand. Fold models are trained on fewer patients than the one slice model,
+so a study model on top of them is compared with the best rule over that one, too.
 """
 import argparse
 import datetime
@@ -21,6 +22,7 @@ import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 LABELS = "patient_overall,C1,C2,C3,C4,C5,C6,C7"
+ONE = "one slice model"
 
 
 def call(log, program, *arguments):
@@ -68,7 +70,7 @@ def train_seed(args, seed):
     for k, fold in enumerate(folds, 1):
         train_slice_model(args, fold, seed, "--split", base / "split.json", "--fold", f"{k}/{args.folds}")
     studies = {}
-    for kind, models in {"one slice model": [base], "fold models": folds}.items():
+    for kind, models in {ONE: [base], "fold models": folds}.items():
         if not models:
             continue
         studies[kind] = args.work / f"study-{seed}-{'folds' if models is folds else 'one'}"
@@ -102,6 +104,7 @@ def spread(values):
 
 
 def summarize(runs):
+    best_of_one = {run["seed"]: run["best"] for run in runs if run["kind"] == ONE}
     summary = {}
     for kind in dict.fromkeys(run["kind"] for run in runs):
         own = [run for run in runs if run["kind"] == kind]
@@ -109,6 +112,7 @@ def summarize(runs):
                          ("study_model", "chosen", "best", "study_model_log_loss", "lowest_rule_log_loss")}
         summary[kind]["study_model_minus_chosen"] = spread([run["study_model"] - run["chosen"] for run in own])
         summary[kind]["study_model_minus_best"] = spread([run["study_model"] - run["best"] for run in own])
+        summary[kind]["study_model_minus_best_of_one"] = spread([run["study_model"] - best_of_one[run["seed"]] for run in own])
     return summary
 
 
@@ -120,6 +124,7 @@ def print_table(summary):
     for key, title in {"study_model": "macro AUROC of the study model", "chosen": "... of the rule chosen on validation",
                        "best": "... of the rule that is best on test", "study_model_minus_chosen": "study model - chosen rule",
                        "study_model_minus_best": "study model - best rule",
+                       "study_model_minus_best_of_one": "study model - best rule, one slice model",
                        "study_model_log_loss": "competition's loss of the study model",
                        "lowest_rule_log_loss": "... of the best rule"}.items():
         print(f"{title:<46}" + "".join(f"{pair(each[key]):>22}" for each in summary.values()))
@@ -151,7 +156,7 @@ def main():
     parser.add_argument("--planes", type=int, default=9)
     parser.add_argument("--span-mm", type=float, default=36)
     parser.add_argument("--epochs", type=int, default=8, help="of the slice models")
-    parser.add_argument("--folds", type=int, default=2, help="0: no fold models")
+    parser.add_argument("--folds", type=int, default=4, help="0: no fold models")
     parser.add_argument("--test-fraction", type=float, default=0.45)
     parser.add_argument("--threads", type=int, default=0, help="of every program (0: one per processor)")
     args = parser.parse_args()

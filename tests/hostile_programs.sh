@@ -157,6 +157,8 @@ else
   done
   refused 1 "--out run: holds another run" train_resnet --data slices --out run
   refused 1 "resnet-18" train_vit --data slices --out out5 --arch resnet-18
+  refused 1 "--layers" train_resnet --data slices --out out5 --arch resnet-18 --layers 2
+  refused 1 "--initializer-range" train_vit --data slices --out out5 --weights "$golden/vit" --initializer-range 0.1
   mkdir empty
   refused 1 "--data empty" reslice --data empty --out out6
   refused 1 "empty" train_resnet --data empty --out out7 "${small[@]}"

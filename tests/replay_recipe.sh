@@ -34,8 +34,10 @@ images=(--data "$work/slices" --image-size 48 --batch-size 4 --accumulate 2 --lr
         --test-fraction 0.25 --loader-threads 1)
 replay train_resnet --arch resnet-18 --optimizer sgd --momentum 0.8 --nesterov --schedule step --step-size 2 "${images[@]}" \
   --epochs 3 --seed 5
-replay train_vit --arch vit-tiny-patch16-224 --dropout 0.1 --split-seed 11 --optimizer adam --schedule linear \
-  --min-lr 1e-5 "${images[@]}" --epochs 3 --seed 5
+replay train_vit --arch vit-tiny-patch16-224 --layers 3 --initializer-range 0.07 --dropout 0.1 --split-seed 11 \
+  --optimizer adam --schedule linear --min-lr 1e-5 "${images[@]}" --epochs 3 --seed 5
+grep -q '"num_hidden_layers": 3' "$work/train_vit/best/config.json"
+grep -q '"initializer_range": 0.07' "$work/train_vit/best/config.json"
 replay train_study --slice-model "$work/train_vit/best" --data "$work/slices" --epochs 4 --batch-size 3 \
   --members 2 --hidden-size 16 --heads 2 --intermediate-size 24 --dropout 0.2 --feature-dropout 0.1 --plane-dropout 0.2 \
   --variants 2 --ema 0.9 --lr 1.2345678e-3 --warmup 2 --bootstrap 0 --seed 5

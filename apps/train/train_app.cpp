@@ -46,9 +46,10 @@ models::ModelConfig model_config(const TrainOptions& options, const TrainProgram
   require(is_resnet == (program.arch_prefix == "resnet-"), "{}: {} is {}; use {}", program.name,
           has_config ? options.weights : options.arch, is_resnet ? "a ResNet" : "a ViT",
           is_resnet ? "train_resnet" : "train_vit");
-  require(options.layers == 0 || (!is_resnet && !has_config),
-          "--layers {}: is for a ViT from random values; {} brings its own number of blocks", options.layers,
-          has_config ? options.weights : options.arch);
+  require(
+      (options.layers == 0 && options.initializer_range == 0) || (!is_resnet && options.weights.empty()),
+      "--layers and --initializer-range are for a ViT from random values, which {} is not; leave them out",
+      options.weights.empty() ? options.arch : options.weights);
   config.labels = options.labels;
   config.problem_type = models::ProblemType::multi_label_classification;
   if (options.image_size > 0) config.image_size = options.image_size;
