@@ -20,11 +20,16 @@ void add_input_options(CLI::App& app, PredictOptions& options) {
                  "of a study model: a slice model of it that is not where it was")
       ->type_name("DIR");
   CLI::Option_group* input = app.add_option_group("studies");
-  input->add_option("--study", options.study, "folder of one study, with whatever else lies in it");
-  input->add_option("--studies", options.studies,
-                    "folder with a subfolder per study, or RSNA folder (test_images/ or train_images/)");
+  input->add_option("--study", options.study, "folder of one study, with whatever else lies in it")
+      ->type_name("DIR");
+  input
+      ->add_option("--studies", options.studies,
+                   "folder with a subfolder per study, or RSNA folder (test_images/ or train_images/)")
+      ->type_name("DIR");
   input->require_option(1);
-  app.add_option("--out", options.out, "folder for the results; an interrupted batch goes on")->required();
+  app.add_option("--out", options.out, "folder for the results; an interrupted batch goes on")
+      ->required()
+      ->type_name("DIR");
   app.add_flag(
       "--interpolate-missing", options.policy.interpolate_missing,
       "accept up to three missing slices in a row and interpolate over them instead of refusing the study");
@@ -41,6 +46,7 @@ void add_prediction_options(CLI::App& app, PredictOptions& options) {
           ->default_str("aggregator.json of the one model, or mean");
   app.add_option("--aggregator", options.choice.aggregator,
                  "aggregator.json of an evaluation, instead of --aggregate")
+      ->type_name("FILE")
       ->excludes(rule);
   app.add_option("--tta", options.reading.variants,
                  "test-time augmentation: mean over this many fixed changes of each slice; 1 is none")
