@@ -12,25 +12,17 @@ import itertools
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 
-SOURCE = pathlib.Path(__file__).resolve().parent.parent
+from kept_runs import SOURCE, keep_settings, make_slices, number, spread, spread_text
+
 METRICS = ["training_loss", "validation_loss", "test_macro_auroc", "test_macro_average_precision", "test_loss"]
 PREFIX = 10  # steps after which curves are also compared: rounding has not been magnified for long
 
 
 def call(program, *arguments):
     subprocess.run([str(program), *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
-
-
-def make_slices(args):
-    ct = args.work / "ct"
-    if not (ct / "train.csv").exists():
-        call(args.bin / "make_phantom", "--out", ct, "--studies", args.studies, "--seed", 1, "--size", 144, "--step-mm", 1.4,
-             "--prevalence-scale", 2.5, "--difficulty", 0.15)
-    call(args.bin / "reslice", "--data", ct, "--out", args.work / "slices", "--slices", 9, "--span-mm", 20, "--size", 128)
 
 
 def train(args, algorithm, seed):
@@ -75,13 +67,6 @@ def worst(differences):
     return {kind: max(each[kind] for each in differences) for kind in differences[0]} if differences else None
 
 
-def spread(values):
-    """Mean and standard deviation of the values that are defined."""
-    values = [value for value in values if value is not None]
-    return {"mean": statistics.mean(values) if values else None,
-            "deviation": statistics.stdev(values) if len(values) > 1 else None}
-
-
 def summarize(runs, baseline):
     """Per algorithm: metrics over the seeds, and curves beside the baseline's with the same seed."""
     base = {run["seed"]: run for run in runs if run["algorithm"] == baseline}
@@ -96,31 +81,14 @@ def summarize(runs, baseline):
 
 
 def print_table(summary, baseline):
-    def number(value, pattern):
-        return "-" if value is None else format(value, pattern)
-
-    def pair(value):
-        return f"{number(value['mean'], '.4f')} +- {number(value['deviation'], '.4f')}"
-
     print(f"{'metric of the last epoch, best on test':<42}" + "".join(f"{name:>22}" for name in summary))
     for metric in METRICS:
-        print(f"{metric:<42}" + "".join(f"{pair(each['final'][metric]):>22}" for each in summary.values()))
+        print(f"{metric:<42}" + "".join(f"{spread_text(each['final'][metric]):>22}" for each in summary.values()))
     titles = {"from_baseline": f"from {baseline}, same seed", "between_seeds": "between seeds"}
     kinds = {"first_steps": f"first {PREFIX} steps", "training_loss": "training", "validation_loss": "validation"}
     for (key, title), (kind, what) in itertools.product(titles.items(), kinds.items()):
         values = [number((each[key] or {}).get(kind), ".2e") for each in summary.values()]
         print(f"{'largest loss difference, ' + what:<42}" + "".join(f"{value:>22}" for value in values) + f"  {title}")
-
-
-def keep_settings(args):
-    """Finished runs are reused, so they must be of the same kind."""
-    settings = {"studies": args.studies, "epochs": args.epochs, "image_size": args.image_size}
-    args.work.mkdir(parents=True, exist_ok=True)
-    file = args.work / "settings.json"
-    if file.exists() and json.loads(file.read_text()) != settings:
-        sys.exit(f"conv_algorithms: {args.work} holds runs with {file.read_text().strip()}; name another --work")
-    file.write_text(json.dumps(settings) + "\n")
-    return settings
 
 
 def main():
@@ -134,8 +102,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--image-size", type=int, default=112)
     args = parser.parse_args()
-    settings, baseline = keep_settings(args), args.algorithms[0]
-    make_slices(args)
+    settings, baseline = {"studies": args.studies, "epochs": args.epochs, "image_size": args.image_size}, args.algorithms[0]
+    keep_settings(args.work, settings)
+    make_slices(call, args.bin, args.work, args.studies, planes=9, span_mm=20)
     runs = []
     for seed, algorithm in itertools.product(args.seeds, args.algorithms):
         print(f"conv_algorithms: {algorithm}, seed {seed}", file=sys.stderr, flush=True)

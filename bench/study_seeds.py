@@ -12,15 +12,16 @@ so a study model on top of them is compared with the best rule over that one, to
 """
 import argparse
 import datetime
+import functools
 import json
 import os
 import pathlib
 import re
-import statistics
 import subprocess
 import sys
 
-SOURCE = pathlib.Path(__file__).resolve().parent.parent
+from kept_runs import SOURCE, keep_settings, make_slices, spread, spread_text
+
 LABELS = "patient_overall,C1,C2,C3,C4,C5,C6,C7"
 ONE = "one slice model"
 
@@ -29,15 +30,6 @@ def call(log, program, *arguments):
     """Runs a program; its words go to a file."""
     with open(log, "a") as stream:
         subprocess.run([str(program), *map(str, arguments)], check=True, stdout=stream, stderr=stream)
-
-
-def make_slices(args):
-    ct, slices = args.work / "ct", args.work / "slices"
-    if not (ct / "train.csv").exists():
-        call(args.work / "data.log", args.bin / "make_phantom", "--out", ct, "--studies", args.studies, "--seed", 1, "--size",
-             144, "--step-mm", 1.4, "--prevalence-scale", 2.5, "--difficulty", 0.15)
-    call(args.work / "data.log", args.bin / "reslice", "--data", ct, "--out", slices, "--slices", args.planes, "--span-mm",
-         args.span_mm, "--size", 128)
 
 
 def is_finished(run):
@@ -98,11 +90,6 @@ def read_study(run, kind, seed):
             "rules": rules, "study_model_minus_rule": intervals}
 
 
-def spread(values):
-    """Mean and standard deviation over the seeds."""
-    return {"mean": statistics.mean(values), "deviation": statistics.stdev(values) if len(values) > 1 else None}
-
-
 def summarize(runs):
     best_of_one = {run["seed"]: run["best"] for run in runs if run["kind"] == ONE}
     summary = {}
@@ -117,9 +104,6 @@ def summarize(runs):
 
 
 def print_table(summary):
-    def pair(value):
-        return f"{value['mean']:.4f} +- " + ("-" if value["deviation"] is None else f"{value['deviation']:.4f}")
-
     print(f"{'test patients, mean over seeds +- deviation':<46}" + "".join(f"{kind:>22}" for kind in summary))
     for key, title in {"study_model": "macro AUROC of the study model", "chosen": "... of the rule chosen on validation",
                        "best": "... of the rule that is best on test", "study_model_minus_chosen": "study model - chosen rule",
@@ -127,23 +111,12 @@ def print_table(summary):
                        "study_model_minus_best_of_one": "study model - best rule, one slice model",
                        "study_model_log_loss": "competition's loss of the study model",
                        "lowest_rule_log_loss": "... of the best rule"}.items():
-        print(f"{title:<46}" + "".join(f"{pair(each[key]):>22}" for each in summary.values()))
+        print(f"{title:<46}" + "".join(f"{spread_text(each[key]):>22}" for each in summary.values()))
 
 
 def machine():
     models = re.findall(r"^model name\s*:\s*(.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     return models[0] if models else "unknown"
-
-
-def keep_settings(args):
-    """Finished runs are reused, so they must be of the same kind."""
-    settings = {key: getattr(args, key) for key in ("studies", "planes", "span_mm", "epochs", "folds", "test_fraction")}
-    args.work.mkdir(parents=True, exist_ok=True)
-    file = args.work / "settings.json"
-    if file.exists() and json.loads(file.read_text()) != settings:
-        sys.exit(f"study_seeds: {args.work} holds runs with {file.read_text().strip()}; name another --work")
-    file.write_text(json.dumps(settings) + "\n")
-    return settings
 
 
 def main():
@@ -160,8 +133,9 @@ def main():
     parser.add_argument("--test-fraction", type=float, default=0.45)
     parser.add_argument("--threads", type=int, default=0, help="of every program (0: one per processor)")
     args = parser.parse_args()
-    settings = keep_settings(args)
-    make_slices(args)
+    settings = {key: getattr(args, key) for key in ("studies", "planes", "span_mm", "epochs", "folds", "test_fraction")}
+    keep_settings(args.work, settings)
+    make_slices(functools.partial(call, args.work / "data.log"), args.bin, args.work, args.studies, args.planes, args.span_mm)
     runs = []
     for seed in args.seeds:
         runs += [read_study(run, kind, seed) for kind, run in train_seed(args, seed).items()]
