@@ -89,8 +89,7 @@ SliceSource common_source(const std::vector<ModelSource>& sources, bool must_agr
     require(!must_agree || (own.slices == all.slices && own.span_mm == all.span_mm &&
                             own.window == all.window && own.channels == all.channels && same_scale),
             "{}: was trained on slices cut otherwise than those of {} (planes, span, window, channels); "
-            "leave one out, "
-            "or evaluate both on slices that reslice has cut",
+            "leave one out, or evaluate both on slices that reslice has cut",
             model, sources.front().model);
     if (all.size > 0) all.size = std::max(all.size, own.size);
   }

@@ -222,8 +222,7 @@ int train_study_main(int argc, char** argv) {
   StudyOptions options;
   CLI::App app(
       "Trains a small transformer over the slices of a study, on what trained slice models say of them, to "
-      "find "
-      "fractures of C1..C7 and in the patient as a whole; then evaluates it on the test patients.\n"
+      "find fractures of C1..C7 and in the patient as a whole; then evaluates it on the test patients.\n"
       "Start:  train_study --slice-model RUN/best --data SLICES --out RUN2\n"
       "Go on:  train_study --resume RUN2",
       kProgram);

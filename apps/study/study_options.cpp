@@ -18,8 +18,7 @@ void add_data_options(CLI::App& app, StudyOptions& o) {
   group
       .add("--slice-model", o.slice_models,
            "checkpoint of train_resnet or train_vit, e.g. RUN/best; of several fold models each gives "
-           "features "
-           "of the training studies that it has not seen")
+           "features of the training studies that it has not seen")
       ->type_name("DIR");
   group.add("--data", o.data, "folder written by reslice, cut as for the slice models")->type_name("DIR");
   group.add("--variants", o.variants,
