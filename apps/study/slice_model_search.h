@@ -19,8 +19,7 @@ struct StudyModelPlace {
 // its config. Each is looked for
 //  1. among `given`, directories that the user names (--slice-model);
 //  2. where config.json says;
-//  3. at the end of that path, e.g. fold-1/best, in the folders above the study model, the nearest first: so
-//  a
+//  3. at the end of that path, e.g. fold-1/best, in the folders above the study model, the nearest first: a
 //     folder that holds the runs of both can go anywhere as a whole.
 // Throws Error, with the remedy, when one is in none of these places, or a given one is no slice model, is
 // given twice or belongs to none of the study models.
