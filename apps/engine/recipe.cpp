@@ -32,7 +32,7 @@ fs::path find_recipe(const std::string& name_or_file) {
   return shipped;
 }
 
-void add_recipe_option(CLI::App& app) {
+void add_run_directory_options(CLI::App& app, std::string& out, std::string& resume) {
   app.set_config("--recipe", "",
                  "shipped recipe (" + fmt::format("{}", fmt::join(recipe_names(), ", ")) +
                      ") or TOML file; flags win over it")
@@ -45,6 +45,10 @@ void add_recipe_option(CLI::App& app) {
         }
       });
   app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_option("--out", out, "the run's directory; must not hold another run")->type_name("DIR");
+  app.add_option("--resume", resume, "go on with this run, with its own options")
+      ->type_name("DIR")
+      ->configurable(false);
 }
 
 void parse_recipe_of_run(CLI::App& app, const fs::path& run) {

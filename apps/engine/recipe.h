@@ -19,8 +19,9 @@ std::vector<std::string> recipe_names();
 // TOML.
 std::vector<std::pair<std::string, std::string>> recipe_settings(const std::filesystem::path& file);
 
-// Declares --recipe. A key that is no option is an error: a misspelled one must not be passed over.
-void add_recipe_option(CLI::App& app);
+// Declares --recipe, --out and --resume: what a run is made of, and where it lies. A key of a recipe that is
+// no option is an error: a misspelled one must not be passed over.
+void add_run_directory_options(CLI::App& app, std::string& out, std::string& resume);
 
 // Sets the options of `app` as RUN/recipe.toml has them. Throws Error unless it is there and holds every one:
 // a recipe that was cut off must not go on with defaults.

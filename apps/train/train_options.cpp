@@ -168,11 +168,7 @@ void add_session_options(CLI::App& app, TrainOptions::Session& o) {
 }  // namespace
 
 void add_train_options(CLI::App& app, TrainOptions& o) {
-  add_recipe_option(app);
-  app.add_option("--out", o.out, "the run's directory; must not hold another run")->type_name("DIR");
-  app.add_option("--resume", o.resume, "go on with this run, with its own options")
-      ->type_name("DIR")
-      ->configurable(false);
+  add_run_directory_options(app, o.out, o.resume);
   add_data_options(app, o);
   add_model_options(app, o);
   add_fine_tuning_options(app, o);
