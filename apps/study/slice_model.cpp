@@ -35,12 +35,16 @@ StudySplit SliceModel::split() const {
 }
 
 SliceModel open_slice_model(const fs::path& directory, nn::Context& context) {
+  return open_slice_model(directory, context, fingerprint_of_slice_model(directory));
+}
+
+SliceModel open_slice_model(const fs::path& directory, nn::Context& context, std::string fingerprint) {
   SliceModel slice_model;
   slice_model.directory = directory;
   slice_model.model = models::import_model(directory, context);
   const models::Preprocessor preprocessor = models::read_preprocessor(directory / kPreprocessor);
   slice_model.input = input_options(slice_model.model->config(), preprocessor);
-  slice_model.fingerprint = fingerprint_of_slice_model(directory);
+  slice_model.fingerprint = std::move(fingerprint);
   return slice_model;
 }
 

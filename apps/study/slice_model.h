@@ -26,8 +26,11 @@ struct SliceModel {
 // no model of slices.
 std::string fingerprint_of_slice_model(const std::filesystem::path& directory);
 
-// Throws Error when the directory holds no model of slices.
+// Throws Error when the directory holds no model of slices. The second one is told what
+// fingerprint_of_slice_model() gave, for which all weights were read.
 SliceModel open_slice_model(const std::filesystem::path& directory, nn::Context& context);
+SliceModel open_slice_model(const std::filesystem::path& directory, nn::Context& context,
+                            std::string fingerprint);
 
 // Several models that give one study model its features. Throws Error unless they agree on labels, embedding
 // width and architecture's kind, or when one is named twice.

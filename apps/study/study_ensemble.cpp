@@ -55,8 +55,8 @@ StudyEnsemble::StudyEnsemble(const std::vector<std::string>& directories,
   for (std::size_t i = 0; i < places.size(); ++i) {
     Member& member = members_.emplace_back();
     int input_size = 0;
-    for (const std::string& directory : found[i]) {
-      member.slice_models.push_back(open_once(directory));
+    for (std::size_t m = 0; m < found[i].size(); ++m) {
+      member.slice_models.push_back(open_once(found[i][m], places[i].config.slice_models[m].fingerprint));
       input_size = std::max(input_size, slice_models_[member.slice_models.back()].input.loader.image_size);
     }
     sources.push_back(source_of(places[i], input_size));
@@ -66,11 +66,10 @@ StudyEnsemble::StudyEnsemble(const std::vector<std::string>& directories,
   source_ = common_source(sources);
 }
 
-std::size_t StudyEnsemble::open_once(const std::string& directory) {
-  SliceModel opened = open_slice_model(directory, *slice_context_);
+std::size_t StudyEnsemble::open_once(const std::string& directory, const std::string& fingerprint) {
   for (std::size_t i = 0; i < slice_models_.size(); ++i)
-    if (slice_models_[i].fingerprint == opened.fingerprint) return i;
-  slice_models_.push_back(std::move(opened));
+    if (slice_models_[i].fingerprint == fingerprint) return i;
+  slice_models_.push_back(open_slice_model(directory, *slice_context_, fingerprint));
   return slice_models_.size() - 1;
 }
 

@@ -45,7 +45,7 @@ class StudyEnsemble {
     std::unique_ptr<models::StudyModel> model;
     std::vector<std::size_t> slice_models;
   };
-  std::size_t open_once(const std::string& directory);
+  std::size_t open_once(const std::string& directory, const std::string& fingerprint);
 
   std::unique_ptr<nn::Context> context_, slice_context_;
   std::vector<SliceModel> slice_models_;
